@@ -1,0 +1,44 @@
+"""The bus: messages between pipelines, services and sources; `open_bus(url)` gives one.
+
+It must not import a broker's client before a URL asks for it.
+"""
+
+from urllib.parse import urlsplit
+
+from mlplatform.crosscutting.bus.contract import (
+    Bus,
+    Envelope,
+    Event,
+    Received,
+    Topic,
+    envelope,
+    event_id,
+)
+from mlplatform.errors import ConfigurationError
+
+__all__ = ["Bus", "Envelope", "Event", "Received", "Topic", "envelope", "event_id", "open_bus"]
+
+
+def open_bus(url: str) -> Bus:
+    """Bus of a URL: `nats://host:port`, or `memory://` for a new one in this process.
+
+    Raises
+    ------
+    ConfigurationError
+        if the URL has another scheme.
+    BusError
+        if no broker answers there.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "memory":
+        from mlplatform.crosscutting.bus.memory import MemoryBus
+
+        return MemoryBus()
+    if scheme in ("nats", "tls"):
+        from mlplatform.crosscutting.bus.nats_jetstream import NatsBus
+
+        return NatsBus(url)
+    raise ConfigurationError(
+        f"The broker URL is {url!r}; its scheme must be nats, tls or memory.",
+        hint="Set MLPLATFORM_BROKER_URL to nats://127.0.0.1:4222 or unset it.",
+    )

@@ -1,0 +1,91 @@
+"""Where this deployment keeps and finds things: the one place that reads the environment.
+
+It must not open anything: a setting is a value, the rooms that use it do the work.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlplatform.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Values of one deployment. Every field can be set by `MLPLATFORM_<FIELD>` in the environment."""
+
+    home: Path
+    """Folder of everything generated (MLPLATFORM_HOME, default `.mlplatform` in the working folder)."""
+    state_url: str
+    """SQLAlchemy URL of small relational state (champion history)."""
+    broker_url: str
+    """URL of the NATS server; the embedded one is started on it when it is local."""
+    host: str = "127.0.0.1"
+    scoring_port: int = 8080
+    ui_port: int = 3000
+
+    @property
+    def lake_catalog(self) -> Path:
+        """SQLite file of the lake's catalogue."""
+        return self.home / "lake" / "catalog.sqlite"
+
+    @property
+    def lake_data(self) -> Path:
+        """Folder of the lake's Parquet files."""
+        return self.home / "lake" / "data"
+
+    @property
+    def candidates(self) -> Path:
+        """Folder of the Model Candidate Data Store."""
+        return self.home / "candidates"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of rendered reports."""
+        return self.home / "reports"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's instance folder (event log, runs, schedules)."""
+        return self.home / "dagster"
+
+    @property
+    def scoring_url(self) -> str:
+        """Base URL of the scoring service."""
+        return f"http://{self.host}:{self.scoring_port}"
+
+    @property
+    def ui_url(self) -> str:
+        """Base URL of the Dagster UI."""
+        return f"http://{self.host}:{self.ui_port}"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read settings from the environment.
+
+        Raises
+        ------
+        ConfigurationError
+            if a port is not a number between 1 and 65535.
+        """
+        env = os.environ if environ is None else environ
+        home = Path(env.get("MLPLATFORM_HOME", ".mlplatform")).absolute()
+        return cls(
+            home=home,
+            state_url=env.get("MLPLATFORM_STATE_URL", f"sqlite:///{home / 'state.sqlite'}"),
+            broker_url=env.get("MLPLATFORM_BROKER_URL", "nats://127.0.0.1:4222"),
+            host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
+            scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
+            ui_port=_port(env, "MLPLATFORM_UI_PORT", 3000),
+        )
+
+
+def _port(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise ConfigurationError(
+            f"{name} is {text!r}; a port is a whole number from 1 to 65535.",
+            hint=f"Set it to a free port, or unset it for the default {default}.",
+        )
+    return int(text)

@@ -1,0 +1,19 @@
+"""What a `features.py` imports: the declarations of features.
+
+from mlplatform.features import Agg, FeatureSet, Last, Open, Row, Source, Spine, Static, col
+"""
+
+from mlplatform.stages.preparation.declarations import (
+    Agg,
+    Category,
+    FeatureSet,
+    Last,
+    Open,
+    Row,
+    Source,
+    Spine,
+    Static,
+)
+from mlplatform.stages.preparation.expressions import col
+
+__all__ = ["Agg", "Category", "FeatureSet", "Last", "Open", "Row", "Source", "Spine", "Static", "col"]

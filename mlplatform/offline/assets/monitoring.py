@@ -1,0 +1,165 @@
+"""Assets of monitoring: drift of the features, and scores against outcomes, month by month."""
+
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetsDefinition,
+    MetadataValue,
+    Output,
+    TimeWindowPartitionMapping,
+)
+
+from mlplatform.crosscutting.evidently_report import render
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline import partitions
+from mlplatform.offline.assets._shared import image, key, keys_of_run, stage_asset, table
+from mlplatform.offline.assets.preparation import features_version
+from mlplatform.offline.assets.scoring import scores_version
+from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.resources import LakeResource
+from mlplatform.stages.monitoring import drift, performance
+from mlplatform.stores.files import write_atomically
+
+
+def drift_version(declared: Declared) -> str:
+    """What decides a drift report: the features, the reference, and what is shown."""
+    return declared.version(
+        features_version(declared), declared.config.split.as_of, canonical(declared.config.drift.model_dump())
+    )
+
+
+def performance_version(declared: Declared) -> str:
+    """What decides performance: the scores and the label."""
+    return declared.version("performance", scores_version(declared), declared.config.label.column)
+
+
+def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
+    """`drift_report` and `performance`."""
+    return [_drift(declared, settings), _performance(declared)]
+
+
+def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
+    feature_set, config = declared.feature_set, declared.config
+    categorical = list(feature_set.categories)
+    numerical = [name for name in feature_set.names if name not in categorical]
+    reference_days = declared.days()[: declared.days().index(str(config.split.as_of))]
+
+    @stage_asset(
+        declared,
+        "monitoring",
+        "drift_report",
+        version=drift_version(declared),
+        kinds={"evidently"},
+        partitions_def=partitions.months(declared),
+        deps=[AssetDep(key(declared, "features"), partition_mapping=TimeWindowPartitionMapping())],
+        description=f"Drift of every feature in a month against the days before {config.split.as_of} (own "
+        "figures decide), and Evidently's report for people.",
+    )
+    def drift_report(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Output[Any]:
+        lake, features = mlplatform_lake.lake(), declared.table("features")
+        names = [*numerical, *categorical]
+        reference = lake.read(features, columns=names, first=reference_days[0], last=reference_days[-1])
+        frames, pictures, pages = [], {}, {}
+        for month in keys_of_run(context):
+            first, last = partitions.days_of_month(declared, month)
+            current = lake.read(features, columns=names, first=first, last=last)
+            found = drift.compare(reference, current, numerical=numerical, categorical=categorical)
+            frames.append(_drift_frame(month, found))
+            pictures[month] = image(drift.picture(found, title=f"Drift by feature, {month[:7]}"))
+            if config.drift.report:
+                pages[month] = _page(declared, settings, month, reference, current)
+        frame = pl.concat(frames)
+        last_month = max(pictures)
+        return Output(
+            frame,
+            metadata={
+                "most drifted": table(
+                    frame.filter(partition_key=last_month).sort("psi", descending=True), most=20
+                ),
+                "picture": pictures[last_month],
+                **{f"Evidently report {month[:7]}": page for month, page in pages.items()},
+            },
+        )
+
+    return drift_report
+
+
+def _drift_frame(month: str, found: tuple[drift.Drift, ...]) -> pl.DataFrame:
+    schema = {
+        "feature": pl.String,
+        "kind": pl.String,
+        "rows_reference": pl.Int64,
+        "rows_current": pl.Int64,
+        "missing_reference": pl.Float64,
+        "missing_current": pl.Float64,
+        "psi": pl.Float64,
+        "wasserstein": pl.Float64,
+        "jensen_shannon": pl.Float64,
+    }
+    rows = [{name: getattr(each, name) for name in schema} for each in found]
+    return pl.DataFrame(rows, schema=schema).with_columns(partition_key=pl.lit(month))
+
+
+def _page(
+    declared: Declared, settings: Settings, month: str, reference: pl.DataFrame, current: pl.DataFrame
+) -> MetadataValue:
+    """Render Evidently's page beside its figures as JSON; the link opens it in a browser."""
+    shown = declared.config.drift.report
+    categorical = [name for name in shown if name in declared.feature_set.categories]
+    numerical = [name for name in shown if name not in categorical]
+    result = render(reference, current, numerical=numerical, categorical=categorical)
+    folder = settings.reports / declared.name
+    write_atomically(folder / f"drift-{month[:7]}.json", result.json.encode())
+    page = write_atomically(folder / f"drift-{month[:7]}.html", result.html.encode())
+    return MetadataValue.path(str(page))
+
+
+def _performance(declared: Declared) -> AssetsDefinition:
+    spine, label = declared.feature_set.spine, declared.config.label.column
+
+    @stage_asset(
+        declared,
+        "monitoring",
+        "performance",
+        version=performance_version(declared),
+        kinds={"polars"},
+        partitions_def=partitions.months(declared),
+        deps=[
+            AssetDep(key(declared, "scores"), partition_mapping=TimeWindowPartitionMapping()),
+            AssetDep(key(declared, spine.table), partition_mapping=AllPartitionMapping()),
+        ],
+        description="Scores joined with what happened, day by day: served, known, mean score against "
+        "observed rate, log loss, Brier score, AUC.",
+    )
+    def performance_of_month(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Output[Any]:
+        lake, frames, pictures = mlplatform_lake.lake(), [], {}
+        for month in keys_of_run(context):
+            first, last = partitions.days_of_month(declared, month)
+            scored = lake.read(declared.table("scores"), first=first, last=last)
+            outcomes = lake.read(
+                declared.table(spine.table), columns=[*spine.key, label], first=first, last=last
+            ).rename({label: "outcome"})
+            joined = scored.join(outcomes, on=list(spine.key), how="left")
+            days = performance.performance(joined).rename({"partition_key": "day"})
+            frames.append(days.with_columns(partition_key=pl.lit(month)))
+            pictures[month] = image(
+                performance.picture(days, by="day", title=f"Score and outcome, {month[:7]}")
+            )
+        frame = pl.concat(frames)
+        known = int(frame["n"].sum())
+        return Output(
+            frame,
+            metadata={
+                "scored": int(frame["scored"].sum()),
+                "outcome known": known,
+                "log loss": float((frame["log_loss"] * frame["n"]).sum() / known) if known else 0.0,
+                "days": table(frame.drop("partition_key")),
+                "picture": pictures[max(pictures)],
+            },
+        )
+
+    return performance_of_month

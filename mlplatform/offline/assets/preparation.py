@@ -1,0 +1,142 @@
+"""Assets of preparation: cleaned tables, and the features of every question, point in time."""
+
+import inspect
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetDep,
+    AssetExecutionContext,
+    AssetIn,
+    AssetsDefinition,
+    Output,
+    TimeWindowPartitionMapping,
+)
+
+from mlplatform.offline import leakage, partitions
+from mlplatform.offline.assets._shared import IO, key, keys_of_run, stage_asset, table
+from mlplatform.offline.assets.ingestion import raw_version
+from mlplatform.offline.declared import Declared, needed_columns
+from mlplatform.offline.io_manager import ALLOW_EMPTY
+from mlplatform.offline.resources import LakeResource
+from mlplatform.stages.ingestion.contract import check
+from mlplatform.stages.preparation.batch import compute
+from mlplatform.stores.lake import Lake
+
+
+def clean_version(declared: Declared, data_set: str) -> str:
+    """What decides the content of a cleaned table: the raw data, the function, and the file it is in."""
+    reads = [clean_version(declared, other) for other in declared.config.data_sets[data_set].reads]
+    code = inspect.getsource(declared.clean(data_set))
+    return declared.version(raw_version(declared, data_set), code, *reads)
+
+
+def features_version(declared: Declared) -> str:
+    """What decides the features: their declaration and the tables they read."""
+    tables = [clean_version(declared, name) for name in declared.feature_tables]
+    return declared.version(declared.feature_set.id, *tables)
+
+
+def build(declared: Declared) -> list[AssetsDefinition]:
+    """A cleaned table per data set, and `features`."""
+    return [*(_cleaned(declared, name) for name in declared.config.data_sets), _features(declared)]
+
+
+def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
+    config, clean, contract = (
+        declared.config.data_sets[data_set],
+        declared.clean(data_set),
+        declared.contract(data_set),
+    )
+
+    @stage_asset(
+        declared,
+        "preparation",
+        data_set,
+        version=clean_version(declared, data_set),
+        kinds={"polars", "duckdb"},
+        partitions_def=partitions.days(declared) if config.daily else None,
+        ins={
+            "raw": AssetIn(key(declared, f"raw_{data_set}"), input_manager_key=IO),
+            **{name: AssetIn(key(declared, name), input_manager_key=IO) for name in config.reads},
+        },
+        description=inspect.getdoc(clean),
+        metadata={ALLOW_EMPTY: True},
+    )
+    def cleaned(context: AssetExecutionContext, raw: pl.DataFrame, **reads: pl.DataFrame) -> Output[Any]:
+        checked = check(raw, contract)
+        rows = clean(checked.good, *(reads[name] for name in config.reads))
+        return Output(rows, metadata={"rejected rows": checked.rejected, "sample": table(rows, most=5)})
+
+    return cleaned
+
+
+def _features(declared: Declared) -> AssetsDefinition:
+    feature_set, daily = declared.feature_set, partitions.days(declared)
+    reach = TimeWindowPartitionMapping(
+        start_offset=-declared.warm_up_days, end_offset=0, allow_nonexistent_upstream_partitions=True
+    )
+
+    @stage_asset(
+        declared,
+        "preparation",
+        "features",
+        version=features_version(declared),
+        kinds={"polars"},
+        partitions_def=daily,
+        deps=[
+            AssetDep(key(declared, name), partition_mapping=reach if name in declared.daily else None)
+            for name in declared.feature_tables
+        ],
+        description=f"{len(feature_set.names)} features per question, as known when it was asked. Feature "
+        f"set `{feature_set.id}`:\n\n" + "\n".join(f"- `{name}`" for name in feature_set.names),
+        check_specs=[
+            AssetCheckSpec(
+                "no_leakage",
+                asset=key(declared, "features"),
+                description="Questions asked again with everything later than their time removed get the "
+                "same features, to the bit.",
+            )
+        ],
+    )
+    def features(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Iterator[Any]:
+        keys = keys_of_run(context)
+        tables = feature_inputs(declared, mlplatform_lake.lake(), keys[0], keys[-1])
+        spine = tables[feature_set.spine.table]
+        spine = spine.filter(pl.col("partition_key").is_between(pl.lit(keys[0]), pl.lit(keys[-1])))
+        rows = compute(feature_set, spine, tables).with_columns(spine["partition_key"])
+        yield Output(rows, metadata={"feature set": feature_set.id, "features": len(feature_set.names)})
+        found = leakage.look(declared, rows, tables)
+        yield AssetCheckResult(
+            check_name="no_leakage",
+            passed=not found.different,
+            metadata={
+                "questions asked again": found.asked,
+                "cells compared": found.cells,
+                "cells different": len(found.different),
+                "which": table(
+                    pl.DataFrame(found.different, schema={"feature": pl.String, "as_of": pl.String})
+                ),
+            },
+        )
+
+    return features
+
+
+def feature_inputs(declared: Declared, lake: Lake, first: str, last: str) -> dict[str, pl.DataFrame]:
+    """The cleaned tables that features of the days `first` … `last` read, with their warm-up."""
+    start = str(date.fromisoformat(first) - timedelta(days=declared.warm_up_days))
+    tables = {}
+    for name in declared.feature_tables:
+        columns = needed_columns(declared, name)
+        if name in declared.daily:
+            tables[name] = lake.read(
+                declared.table(name), columns=[*columns, "partition_key"], first=start, last=last
+            )
+        else:
+            tables[name] = lake.read(declared.table(name), columns=columns)
+    return tables

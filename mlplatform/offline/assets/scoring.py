@@ -1,0 +1,77 @@
+"""The asset of scoring: the champion's scores of every question of a day."""
+
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetIn,
+    AssetsDefinition,
+    Output,
+)
+
+from mlplatform.errors import NotFound
+from mlplatform.offline import partitions
+from mlplatform.offline.assets._shared import IO, key, stage_asset
+from mlplatform.offline.assets.deployment import release_version
+from mlplatform.offline.declared import Declared
+from mlplatform.offline.resources import CandidatesResource, ChampionsResource
+from mlplatform.stages.preparation.fitted import FittedFeatureSet
+from mlplatform.stages.training.candidate import open_model
+
+
+def scores_version(declared: Declared) -> str:
+    """What decides scores: the release."""
+    return declared.version("scores", release_version(declared), declared.config.label.threshold)
+
+
+def build(declared: Declared) -> list[AssetsDefinition]:
+    """`scores`, a row per question with the model and version that gave it."""
+    spine, threshold = declared.feature_set.spine, declared.config.label.threshold
+
+    @stage_asset(
+        declared,
+        "scoring",
+        "scores",
+        version=scores_version(declared),
+        kinds={"lightgbm", "duckdb"},
+        partitions_def=partitions.days(declared),
+        ins={"features": AssetIn(key(declared, "features"), input_manager_key=IO)},
+        deps=[AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping())],
+        description=f"Probability of `{declared.config.label.column}` for every question of the day, by the "
+        "champion; the same bits the online service answers.",
+    )
+    def scores(
+        context: AssetExecutionContext,
+        features: pl.DataFrame,
+        mlplatform_candidates: CandidatesResource,
+        mlplatform_champions: ChampionsResource,
+    ) -> Output[Any]:
+        release = mlplatform_champions.store().champion(declared.name)
+        if release is None:
+            raise NotFound(
+                f"{declared.name!r} has no champion.", hint=f"Train one: mlplatform run {declared.name}."
+            )
+        candidate = mlplatform_candidates.store().get(declared.name, release.digest)
+        matrix = FittedFeatureSet.from_json(candidate.feature_set).matrix(features)
+        probability = open_model(candidate).predict(matrix)
+        rows = features.select(*spine.key, "as_of", "partition_key").with_columns(
+            score=pl.Series(probability),
+            model=pl.lit(release.model),
+            version=pl.lit(release.version, pl.Int64),
+            digest=pl.lit(release.digest),
+            feature_set=pl.lit(release.feature_set_id),
+        )
+        rows = rows.with_columns(pl.col("score").ge(threshold).alias("class"))
+        return Output(
+            rows,
+            metadata={
+                "model": release.model,
+                "version": release.version,
+                "mean score": float(probability.mean()) if len(probability) else 0.0,
+            },
+        )
+
+    return [scores]

@@ -1,0 +1,119 @@
+"""Assets of training: one candidate per declared model, each on its own."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetsDefinition,
+    MetadataValue,
+    Output,
+)
+
+from mlplatform import plugins
+from mlplatform.errors import NotFound
+from mlplatform.offline import partitions, rows
+from mlplatform.offline.assets._shared import key, stage_asset
+from mlplatform.offline.assets.segregation import split_version
+from mlplatform.offline.config import Model
+from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.resources import CandidatesResource, LakeResource
+from mlplatform.stages.preparation.fitted import fit
+from mlplatform.stages.training import models
+from mlplatform.stages.training.candidate import Metadata, assemble, versions
+from mlplatform.stages.training.contract import TrainingSet
+from mlplatform.stores.lake import Lake
+
+_KINDS = {"lightgbm": "lightgbm", "logistic_regression": "scikitlearn", "decision_tree": "scikitlearn"}
+
+
+def candidate_version(declared: Declared, name: str) -> str:
+    """What decides a candidate: its model and the split."""
+    return declared.version(
+        split_version(declared), name, canonical(declared.config.models[name].model_dump())
+    )
+
+
+def build(declared: Declared) -> list[AssetsDefinition]:
+    """`candidate_<model>` for every declared model."""
+    return [_candidate(declared, name, model) for name, model in declared.config.models.items()]
+
+
+def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
+    @stage_asset(
+        declared,
+        "training",
+        f"candidate_{name}",
+        version=candidate_version(declared, name),
+        kinds={_KINDS.get(model.type, "python")},
+        partitions_def=partitions.training_dates(declared),
+        deps=[
+            key(declared, "split"),
+            AssetDep(key(declared, "features"), partition_mapping=AllPartitionMapping()),
+        ],
+        description=f"`{model.type}` trained on the days before the date, kept as a content-addressed "
+        "folder: model, fitted feature set, golden rows with their scores, card.",
+    )
+    def candidate(
+        context: AssetExecutionContext,
+        mlplatform_lake: LakeResource,
+        mlplatform_candidates: CandidatesResource,
+    ) -> Output[Any]:
+        lake, as_of = mlplatform_lake.lake(), context.partition_key
+        training = rows.of_part(declared, lake, as_of, "train")
+        fitted = fit(declared.feature_set, training)
+        data = TrainingSet(fitted.matrix(training), rows.labels(training), fitted.names, fitted.categories)
+        started = time.perf_counter()
+        estimator = plugins.find(models, model.type).build(**model.params)
+        trained = estimator.fit(data)
+        seconds = time.perf_counter() - started
+        metadata = Metadata(
+            rows=len(data.y),
+            label_rate=float(data.y.mean()),
+            window=(training["day"][0], training["day"][-1]),
+            split_id=training["split_id"][0],
+            batch_ids=_batches(declared, lake, training["day"][0], training["day"][-1]),
+            versions=versions(),
+            timings={"fit": seconds},
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        made = assemble(declared.name, model.type, model.params, trained, data, fitted.to_json(), metadata)
+        digest = mlplatform_candidates.store().put(made)
+        row = {
+            "partition_key": as_of,
+            "model": name,
+            "digest": digest,
+            "feature_set": fitted.id,
+            "split_id": metadata.split_id,
+            "rows": metadata.rows,
+            "label_rate": metadata.label_rate,
+            "fit_seconds": seconds,
+        }
+        folder = f"{mlplatform_candidates.folder}/{declared.name}/{digest}"
+        return Output(
+            pl.DataFrame([row]),
+            metadata={
+                "digest": digest,
+                "training rows": metadata.rows,
+                "label rate": metadata.label_rate,
+                "seconds": seconds,
+                "feature set": fitted.id,
+                "folder": MetadataValue.path(folder),
+            },
+        )
+
+    return candidate
+
+
+def _batches(declared: Declared, lake: Lake, first: str, last: str) -> tuple[str, ...]:
+    """Ids of the raw batches that the training rows came from, if the cleaned table carries them."""
+    table = declared.table(declared.feature_set.spine.table)
+    try:
+        found = lake.read(table, columns=["batch_id"], first=first, last=last)
+    except NotFound:
+        return ()
+    return tuple(found["batch_id"].unique().sort().to_list())

@@ -1,0 +1,168 @@
+"""The schema of a use case's `defs.yaml`: what may be written there, and what each key means.
+
+It must not import Dagster, so that a declaration can be checked without loading it. Every model refuses
+unknown keys; names of plug-ins are checked against what there is.
+"""
+
+from datetime import date
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from mlplatform import plugins, sources
+from mlplatform.errors import ConfigurationError
+from mlplatform.stages.evaluation import evaluators
+from mlplatform.stages.segregation import splits
+from mlplatform.stages.training import models
+
+
+def _plugin(package: ModuleType) -> Any:
+    def check(name: str) -> str:
+        if "." not in name and name not in plugins.names(package):
+            try:
+                plugins.find(package, name)
+            except ConfigurationError as error:
+                raise ValueError(f"{error} {error.hint}".strip()) from error
+        return name
+
+    return AfterValidator(check)
+
+
+SourceName = Annotated[str, _plugin(sources)]
+SplitName = Annotated[str, _plugin(splits)]
+ModelType = Annotated[str, _plugin(models)]
+EvaluatorName = Annotated[str, _plugin(evaluators)]
+SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Metric = Literal["log_loss", "brier", "roc_auc", "average_precision"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Days(_Section):
+    """The daily partitions, both ends included."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Days":
+        if self.last < self.first:
+            raise ValueError(f"last ({self.last}) is before first ({self.first})")
+        return self
+
+
+class DataSet(_Section):
+    """One data set: its source, its contract, and how it is cleaned."""
+
+    source: SourceName
+    options: dict[str, Any] = {}
+    """What the source is told (see the source's `open`)."""
+    daily: bool = True
+    """True: one partition a day; false: one table as a whole (a register, a list)."""
+    contract: str
+    """Name of the dataframely schema in features.py."""
+    clean: str
+    """Name of the function in features.py: raw frame (and the frames of `reads`) in, cleaned frame out."""
+    reads: list[SafeName] = []
+    """Other data sets whose cleaned tables the function takes, in this order; they must not be daily."""
+    known: dict[str, list[str]] = {}
+    """Time column -> columns that are known only from that time on; the others are known beforehand."""
+
+
+class Split(_Section):
+    """How rows are divided into training, validation and test."""
+
+    strategy: SplitName = "by_time"
+    as_of: date
+    """The day on which the model is trained: it sees only days before. `mlplatform run` uses this one."""
+    options: dict[str, Any] = {"validation": "1mo", "test": "2mo"}
+
+
+class Champion(_Section):
+    """The rule that chooses, on the validation rows only."""
+
+    metric: Metric = "log_loss"
+    minimum_gain: float = 0.0
+    beat: SafeName = "rate_table"
+    """The baseline: a model of this use case that every winner must beat."""
+    highest_plausible: dict[Metric, float] = {}
+    """A candidate beyond this is refused as a probable leak."""
+
+
+class Model(_Section):
+    """One candidate: the model file and its parameters."""
+
+    type: ModelType
+    params: dict[str, Any] = {}
+
+
+class Drift(_Section):
+    """Which features the Evidently report shows (own figures cover all)."""
+
+    report: list[str] = Field(default=[], max_length=15)
+
+
+class Label(_Section):
+    """The outcome that is predicted: a true/false column of the spine's cleaned table."""
+
+    column: str
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """From this probability on the class is true."""
+
+
+class UseCaseConfig(_Section):
+    """The attributes of `type: mlplatform.UseCase`."""
+
+    title: str
+    description: str
+    owners: list[str] = []
+    days: Days
+    data_sets: dict[SafeName, DataSet] = Field(min_length=1)
+    features: str = "FEATURES"
+    """Name of the FeatureSet in features.py."""
+    label: Label
+    split: Split
+    models: dict[SafeName, Model] = Field(min_length=1)
+    evaluators: list[EvaluatorName] = [
+        "roc",
+        "precision_recall",
+        "calibration",
+        "log_loss",
+    ]
+    champion: Champion = Champion()
+    drift: Drift = Drift()
+    example: dict[str, str | int | float | bool | None] = {}
+    """Facts of one question, scored at the end of `mlplatform run`."""
+
+    @field_validator("owners")
+    @classmethod
+    def _owner(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if not (owner.startswith("team:") or "@" in owner):
+                raise ValueError(f"got owner {owner!r}; allowed: team:<name> or an e-mail address")
+        return owners
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "UseCaseConfig":
+        for name, data_set in self.data_sets.items():
+            for other in data_set.reads:
+                if other not in self.data_sets or self.data_sets[other].daily:
+                    static = [n for n, d in self.data_sets.items() if not d.daily]
+                    raise ValueError(
+                        f"data_sets.{name}.reads has {other!r}; allowed: data sets with daily: false "
+                        f"({', '.join(static) or 'there is none'})"
+                    )
+        if self.champion.beat not in self.models:
+            raise ValueError(
+                f"champion.beat is {self.champion.beat!r}; allowed: a model of this use case "
+                f"({', '.join(self.models)})"
+            )
+        if not self.days.first < self.split.as_of <= self.days.last:
+            raise ValueError(
+                f"split.as_of is {self.split.as_of}; allowed: a day after days.first ({self.days.first}) "
+                f"and not after days.last ({self.days.last})"
+            )
+        return self

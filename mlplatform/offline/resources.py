@@ -1,0 +1,83 @@
+"""The Dagster resources: what assets are given from outside.
+
+It must not hold logic: each resource turns configuration into an object of the rooms below.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from dagster import ConfigurableResource, InitResourceContext
+from dagster_duckdb import DuckDBResource
+from pydantic import Field, PrivateAttr
+
+from mlplatform.crosscutting.scoring_client import ScoringClient
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.stores.candidates import CandidateStore
+from mlplatform.stores.champions import ChampionStore
+from mlplatform.stores.lake import Lake
+
+
+class LakeResource(ConfigurableResource[Lake]):
+    """The lake of a deployment, attached to connections of dagster-duckdb's DuckDBResource."""
+
+    catalog: str = Field(description="SQLite file of the lake's catalogue.")
+    data: str = Field(description="Folder of the lake's Parquet files.")
+    duckdb_config: dict[str, Any] = Field(
+        default={}, description="DuckDB's settings for the connections, such as threads or memory_limit."
+    )
+    _lake: Lake | None = PrivateAttr(default=None)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "LakeResource":
+        """The resource of a deployment."""
+        return cls(catalog=str(settings.lake_catalog), data=str(settings.lake_data))
+
+    def lake(self) -> Lake:
+        """The lake, connected at its first use and kept for the steps of this run."""
+        if self._lake is None:
+            duckdb = DuckDBResource(database=":memory:", connection_config=self.duckdb_config)
+            self._lake = Lake(Path(self.catalog), Path(self.data), duckdb.get_connection)
+        return self._lake
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Close the lake's connections at the end of the run."""
+        if self._lake is not None:
+            self._lake.close()
+
+
+class CandidatesResource(ConfigurableResource[CandidateStore]):
+    """The Model Candidate Data Store of a deployment."""
+
+    folder: str = Field(description="Folder of the candidates.")
+
+    def store(self) -> CandidateStore:
+        """The store."""
+        return CandidateStore(Path(self.folder))
+
+
+class ChampionsResource(ConfigurableResource[ChampionStore]):
+    """The history of champions of a deployment."""
+
+    url: str = Field(description="SQLAlchemy URL of small relational state.")
+    _store: ChampionStore | None = PrivateAttr(default=None)
+
+    def store(self) -> ChampionStore:
+        """The store, connected at its first use and kept for the steps of this run."""
+        if self._store is None:
+            self._store = ChampionStore(self.url)
+        return self._store
+
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Close the connections at the end of the run."""
+        if self._store is not None:
+            self._store.close()
+
+
+class ScoringService(ConfigurableResource[ScoringClient]):
+    """The online scoring service as Dagster sees it: an address that can be asked."""
+
+    url: str = Field(description="Base URL of the service.")
+
+    def client(self) -> ScoringClient:
+        """A client of the service."""
+        return ScoringClient(self.url)

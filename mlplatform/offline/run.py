@@ -1,0 +1,182 @@
+"""Materialises a whole use case in the foreground: `mlplatform run`.
+
+Each step is one run of Dagster over its whole range, in this process, recorded in the deployment's instance,
+so that the Dagster UI shows it like any other run. What is materialised already is left alone.
+"""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, Definitions, RunsFilter
+from dagster._core.utils import make_new_run_id
+
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import MlplatformError, ServiceError, StoreError
+from mlplatform.offline.declared import Declared
+from mlplatform.offline.plan import Step, missing, steps
+from mlplatform.offline.use_case import definitions
+
+PROCESS_TAG = "mlplatform/process"
+"""Process id of a foreground run; a run whose process is gone is marked as failed."""
+
+Progress = Callable[[Step, int, str], None]
+"""Called with the step, how many of its assets are done, and the asset at work."""
+
+_INSTANCE = """\
+# Written by mlplatform. Edit it to use PostgreSQL or another launcher; it is not written again.
+telemetry:
+  enabled: false
+run_queue:
+  max_concurrent_runs: 2
+run_monitoring:
+  enabled: true
+"""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step: how many assets were materialised (0: all were there) and how long it took."""
+
+    title: str
+    span: str
+    assets: int
+    seconds: float
+
+
+def run(declared: Declared, settings: Settings, progress: Progress = lambda *_: None) -> list[Done]:
+    """Materialise everything of a use case that is missing.
+
+    Raises
+    ------
+    MlplatformError
+        the error of the asset that failed; what was materialised before it is kept.
+    ServiceError
+        if another run of this kind is going on in the same home.
+    """
+    defs = definitions(declared, settings)
+    finished = []
+    with _alone(settings.home), instance_of(settings) as instance:
+        _reap(instance)
+        for step in steps(declared):
+            started = time.perf_counter()
+            rest = missing(step, defs, instance)
+            if rest is not None:
+                _materialise(rest, defs, instance, progress)
+            seconds = time.perf_counter() - started
+            finished.append(Done(step.title, step.span, len(rest.assets) if rest else 0, seconds))
+    return finished
+
+
+@contextmanager
+def instance_of(settings: Settings) -> Iterator[DagsterInstance]:
+    """The Dagster instance of a deployment, made at its first use."""
+    prepare_instance(settings)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def prepare_instance(settings: Settings) -> Path:
+    """Make Dagster's home with its configuration, unless it is there; returns the folder."""
+    folder = settings.dagster_home
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").exists():
+            (folder / "dagster.yaml").write_text(_INSTANCE)
+    except OSError as error:
+        raise StoreError(
+            f"the folder {folder} cannot be made: {error}.",
+            hint="Set MLPLATFORM_HOME to a folder you can write to.",
+        ) from error
+    return folder
+
+
+def _materialise(step: Step, defs: Definitions, instance: DagsterInstance, progress: Progress) -> None:
+    tags = {PROCESS_TAG: str(os.getpid())}
+    one = step.partitions[0] if step.partitions and len(step.partitions) == 1 else None
+    if step.partitions and one is None:
+        tags["dagster/asset_partition_range_start"] = step.partitions[0]
+        tags["dagster/asset_partition_range_end"] = step.partitions[-1]
+    run_id = make_new_run_id()
+    with _watched(step, instance, run_id, progress):
+        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            instance=instance,
+            asset_selection=list(step.assets),
+            partition_key=one,
+            tags=tags,
+            run_id=run_id,
+            raise_on_error=True,
+        )
+    if not result.success:
+        raise MlplatformError(f"step {step.title!r} failed.", hint="The Dagster UI shows the run's log.")
+
+
+@contextmanager
+def _watched(step: Step, instance: DagsterInstance, run_id: str, progress: Progress) -> Iterator[None]:
+    """Report the run's steps while they come and go."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.4):
+            events = instance.get_records_for_run(
+                run_id, of_type={DagsterEventType.STEP_START, DagsterEventType.STEP_SUCCESS}
+            ).records
+            kinds = [record.event_log_entry.get_dagster_event() for record in events]
+            started = [e.step_key for e in kinds if e.event_type == DagsterEventType.STEP_START]
+            ended = [e.step_key for e in kinds if e.event_type == DagsterEventType.STEP_SUCCESS]
+            running = [name for name in started if name not in ended]
+            progress(step, len(ended), (running or [""])[-1] or "")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    progress(step, 0, "")
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    progress(step, len(step.assets), "")
+
+
+def _reap(instance: DagsterInstance) -> None:
+    """Mark foreground runs as failed whose process was killed; nothing else would."""
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+        process = run.tags.get(PROCESS_TAG, "")
+        if process.isdigit() and not _alive(int(process)):
+            instance.report_run_failed(run, "The process of this run was killed.")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the lock of foreground runs of this home; the kernel frees it when the process ends."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ServiceError(
+                f"another `mlplatform run` (process {file.read().strip() or '?'}) is at work in {home}.",
+                hint="Wait for it, or set MLPLATFORM_HOME to another folder.",
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

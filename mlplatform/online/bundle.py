@@ -1,0 +1,130 @@
+"""A bundle: everything needed to answer for one release of one use case, as one value.
+
+A server swaps it by one reference, so no answer mixes two models. It is made from the candidate folder and
+the lake alone: hashes compared, golden rows replayed to the bit, no code of the use case run. It must not
+know HTTP. A bundle is used by one thread at a time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mlplatform.errors import FeatureError, FeatureSetMismatch, RequestError
+from mlplatform.online.facts import Facts, FactsReader
+from mlplatform.online.warmup import Memory
+from mlplatform.stages.deployment.release import Release
+from mlplatform.stages.preparation.declarations import FeatureSet
+from mlplatform.stages.preparation.fitted import FittedFeatureSet
+from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, PredictionIds, is_positive
+from mlplatform.stages.training.candidate import open_model
+from mlplatform.stores.candidates import CandidateStore
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One release, ready to answer."""
+
+    release: Release
+    fitted: FittedFeatureSet
+    feature_set_id: str
+    """`fitted.id`, computed once."""
+    facts: FactsReader
+    memory: Memory
+    encode: Callable[[Sequence[Any]], list[float]]
+    score_row: Callable[[Sequence[float]], float]
+    threshold: float
+    ids: PredictionIds
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Features in the order of the model."""
+        return self.fitted.names
+
+    def answer(self, facts: Facts) -> Answer:
+        """The score for the facts of one row (as `self.facts` read them).
+
+        Raises
+        ------
+        RequestError
+            400 if the features cannot be computed from these facts; 422 if the question lies before what is
+            kept in memory, where windows would silently be short.
+        """
+        features = self.memory.features
+        try:
+            moment = features.as_of(facts)
+            as_of = _EPOCH + moment * _MICROSECOND
+            whole_from_us = self.memory.whole_from_us
+            if whole_from_us is not None and moment < whole_from_us:
+                raise _too_early(as_of, whole_from_us)
+            row = self.encode(features.vector(facts))
+        except (FeatureError, ArithmeticError, ValueError) as error:
+            raise RequestError(
+                f"the features cannot be computed from these facts: {str(error)[:200]}",
+                hint="Check times and numbers for values that cannot be.",
+            ) from error
+        return self._answer(row, tuple(facts.values()), as_of)
+
+    def answer_features(self, row: list[float]) -> Answer:
+        """The score for one row of ready-made features in the order of `names`; NaN is missing."""
+        return self._answer(row, row, None)
+
+    def _answer(self, row: list[float], question: Sequence[Any], as_of: datetime | None) -> Answer:
+        score, release = self.score_row(row), self.release
+        return Answer(
+            prediction_id=self.ids.of(question, score),
+            use_case=release.use_case,
+            model=release.model,
+            version=release.version,
+            digest=release.digest,
+            feature_set=self.feature_set_id,
+            score=score,
+            predicted=is_positive(score, self.threshold),
+            as_of=as_of,
+        )
+
+
+def open_bundle(
+    release: Release, candidates: CandidateStore, memory_of: Callable[[FeatureSet], Memory]
+) -> Bundle:
+    """The bundle of a release; `memory_of` gives the warmed features, and is asked last as it takes longest.
+
+    Raises
+    ------
+    MlplatformError
+        if the candidate is absent or damaged, its golden rows get other scores, its model and feature set do
+        not belong together, or the lake lacks what the features read.
+    """
+    candidate = candidates.get(release.use_case, release.digest)
+    fitted = FittedFeatureSet.from_json(candidate.feature_set)
+    model = open_model(candidate)
+    if tuple(model.names) != fitted.names:
+        raise FeatureSetMismatch(
+            f"candidate {release.digest[:12]}: its model takes {len(model.names)} features; they are not the "
+            f"{len(fitted.names)} of its feature set {fitted.id}, or in another order.",
+            hint="Train the candidate again.",
+        )
+    return Bundle(
+        release=release,
+        fitted=fitted,
+        feature_set_id=fitted.id,
+        facts=FactsReader(fitted.feature_set.spine),
+        memory=memory_of(fitted.feature_set),
+        encode=fitted.encoder(),
+        score_row=model.row_scorer(),
+        threshold=release.figures.get("threshold", DEFAULT_THRESHOLD),
+        ids=PredictionIds(release.use_case, release.version, release.digest),
+    )
+
+
+def _too_early(as_of: datetime, whole_from_us: int) -> RequestError:
+    whole_from = _EPOCH + whole_from_us * _MICROSECOND
+    return RequestError(
+        f"the question is of {as_of:%Y-%m-%dT%H:%M:%SZ}; memory reaches back to questions of "
+        f"{whole_from:%Y-%m-%dT%H:%M:%SZ}.",
+        status=422,
+        hint="Older rows have batch scores in the lake.",
+    )

@@ -1,0 +1,133 @@
+"""The scoring routes in OpenAPI, written by hand because FastAPI does not route them.
+
+The facts of each use case in service are described from its release, so the documentation follows a swap. It
+must not route or answer anything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mlplatform.online.bundle import Bundle
+from mlplatform.online.inference import DATATYPES, MOST_ROWS, OUTPUTS
+from mlplatform.stages.preparation.declarations import FactType
+
+Schema = dict[str, Any]
+
+_JSON: dict[FactType, Schema] = {
+    "string": {"type": "string"},
+    "int": {"type": "integer", "format": "int64"},
+    "float": {"type": "number"},
+    "time": {"type": "string", "format": "date-time"},
+    "bool": {"type": "boolean"},
+}
+_STATUSES = {
+    "400": "The request is wrong.",
+    "404": "Unknown use case or version.",
+    "413": "The body is too long.",
+    "422": "The question lies before what is kept in memory.",
+    "503": "No release is in use yet.",
+}
+_ERROR: Schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+_ANSWER: Schema = {
+    "type": "object",
+    "properties": {
+        "prediction_id": {
+            "type": "string",
+            "description": "The same question answered alike has the same id.",
+        },
+        "use_case": {"type": "string"},
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "digest": {"type": "string"},
+        "feature_set": {"type": "string"},
+        "score": {"type": "number", "description": "Probability of the positive class."},
+        "class": {"type": "boolean"},
+        "as_of": {"type": "string", "format": "date-time", "nullable": True},
+    },
+}
+_TENSOR: Schema = {
+    "type": "object",
+    "required": ["name", "shape", "datatype", "data"],
+    "properties": {
+        "name": {"type": "string"},
+        "shape": {"type": "array", "items": {"type": "integer"}},
+        "datatype": {
+            "type": "string",
+            "enum": sorted({name for names in DATATYPES.values() for name in names}),
+        },
+        "data": {"type": "array", "items": {}, "description": "Flat or one list per row; null is missing."},
+    },
+}
+_REQUEST: Schema = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "id": {"type": "string"},
+        "inputs": {
+            "type": "array",
+            "items": _TENSOR,
+            "description": "One tensor per fact ([n] or [n, 1]), or one FP64 tensor `features` [n, f] in the "
+            f"order of the metadata's `features`, a category as its code. 1 to {MOST_ROWS} rows.",
+        },
+        "outputs": {
+            "type": "array",
+            "items": {"type": "object", "properties": {"name": {"type": "string", "enum": list(OUTPUTS)}}},
+        },
+    },
+}
+_RESPONSE: Schema = {
+    "type": "object",
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "parameters": {"type": "object"},
+        "outputs": {"type": "array", "items": _TENSOR},
+    },
+}
+
+
+def described(document: Schema, bundles: Mapping[str, Bundle]) -> Schema:
+    """`document` with the scoring routes of these bundles."""
+    facts = [_facts(name, bundle) for name, bundle in sorted(bundles.items())]
+    body = {"oneOf": facts} if facts else {"type": "object"}
+    score = _route("Score one row from its facts", body, _ANSWER, ["use_case"])
+    infer = "Score rows by the Open Inference Protocol V2"
+    paths = {
+        "/score/{use_case}": {"post": score},
+        "/v2/models/{use_case}/infer": {"post": _route(infer, _REQUEST, _RESPONSE, ["use_case"])},
+        "/v2/models/{use_case}/versions/{version}/infer": {
+            "post": _route(infer, _REQUEST, _RESPONSE, ["use_case", "version"])
+        },
+    }
+    return {**document, "paths": {**paths, **document.get("paths", {})}}
+
+
+def _facts(use_case: str, bundle: Bundle) -> Schema:
+    return {
+        "title": use_case,
+        "type": "object",
+        "properties": {name: _JSON[kind] for name, kind in bundle.facts.types.items()},
+        "required": list(bundle.facts.required),
+        "additionalProperties": False,
+    }
+
+
+def _route(summary: str, body: Schema, answer: Schema, parameters: list[str]) -> Schema:
+    refusals = {
+        status: {"description": text, "content": {"application/json": {"schema": _ERROR}}}
+        for status, text in _STATUSES.items()
+    }
+    return {
+        "summary": summary,
+        "tags": ["scoring"],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in parameters
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": {
+            "200": {"description": "The answer.", "content": {"application/json": {"schema": answer}}},
+            **refusals,
+        },
+    }

@@ -1,0 +1,372 @@
+"""The batch executor: all features of a whole range of rows, point in time, by sorted search.
+
+Per (source, keys) the known rows are sorted once; a window is then two binary searches into prefix sums
+of whole numbers, and one float step at the end, the same that `online.py` takes. It must not know where
+frames come from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mlplatform.errors import FeatureError
+from mlplatform.stages.preparation.declarations import (
+    Agg,
+    Category,
+    Feature,
+    FeatureSet,
+    Last,
+    Open,
+    Row,
+    Source,
+    Static,
+    key_columns,
+)
+from mlplatform.stages.preparation.durations import microseconds
+from mlplatform.stages.preparation.search import (
+    LARGEST,
+    Bools,
+    Ints,
+    Questions,
+    Search,
+    extremes,
+    prefix_sums,
+    sorted_rows,
+)
+
+Floats = npt.NDArray[np.float64]
+
+MINUTE = 60_000_000
+
+
+def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The features of every row of `spine`.
+
+    Parameters
+    ----------
+    spine
+        one row per question: the spine's key, its facts; other columns are ignored.
+    tables
+        the cleaned tables the sources read, times as `Datetime("us", "UTC")`; they must reach back
+        `feature_set.retention_us` before the first question. Later rows do no harm: none is read early.
+
+    Returns
+    -------
+    the spine's key columns that are no facts, its facts, `as_of`, and a column per feature; rows in the
+    order of `spine`.
+
+    Raises
+    ------
+    FeatureError
+        if a table or column is missing, an aggregated column is not of whole numbers, or a sum would
+        leave the range in which floats are exact.
+    """
+    needed = list(dict.fromkeys([*feature_set.spine.key, *feature_set.spine.facts]))
+    _require(spine, needed, f"the spine of {feature_set.name!r}")
+    rows = spine.select(needed).with_columns(as_of=feature_set.spine.as_of.polars())
+    if rows["as_of"].null_count():
+        raise FeatureError(
+            f"{rows['as_of'].null_count()} rows of the spine of {feature_set.name!r} have no as_of.",
+            hint="as_of must be computable from facts that are never missing.",
+        )
+    columns = _Batch(rows, tables).columns(feature_set.features)
+    for feature in feature_set.features:
+        if isinstance(feature, Row):
+            rows = rows.with_columns(feature.expression.polars().alias(feature.name))
+        elif not isinstance(feature, Category):
+            rows = rows.with_columns(columns[feature.name].alias(feature.name))
+    extra = [c for c in needed if c not in feature_set.names]
+    return rows.select([*extra, "as_of", *feature_set.names])
+
+
+class _Batch:
+    """One computation: the questions, the tables, and what groups of features share."""
+
+    def __init__(self, rows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
+        self._rows = rows
+        self._tables = tables
+        self._asked = rows["as_of"].to_physical().to_numpy()
+        self._events = cache(self._read_events)
+        self._items = cache(self._read_items)
+        self._source_codes = cache(self._read_source_codes)
+        self._questions = cache(self._read_questions)
+        self._dictionary = cache(self._read_dictionary)
+
+    def columns(self, features: Sequence[Feature]) -> dict[str, pl.Series]:
+        """Every feature that looks at other rows, by name."""
+        groups: dict[tuple[Source, tuple[str, ...]], list[Agg | Last]] = {}
+        columns: dict[str, pl.Series] = {}
+        for feature in features:
+            match feature:
+                case Agg() | Last():
+                    groups.setdefault((feature.source, key_columns(feature.by)), []).append(feature)
+                case Open():
+                    columns[feature.name] = self._open(feature)
+                case Static():
+                    columns[feature.name] = self._static(feature)
+                case _:
+                    pass
+        for (source, by), members in groups.items():
+            columns |= self._known(source, by, members)
+        return columns
+
+    def _known(self, source: Source, by: tuple[str, ...], members: list[Agg | Last]) -> dict[str, pl.Series]:
+        events = self._events(source)
+        codes, order = self._source_codes(source, by)
+        search = Search(codes, events.known[order], self._questions(by))
+        prefixes: dict[tuple[str | None, int], _Prefix] = {}
+        columns: dict[str, pl.Series] = {}
+        for feature in members:
+            if isinstance(feature, Last):
+                columns[feature.name] = _last(feature, events.rows, order, search)
+                continue
+            slot = (feature.value, feature.scale)
+            if slot not in prefixes:
+                prefixes[slot] = _Prefix.of(events.rows, order, feature)
+            columns[feature.name] = _aggregate(feature, prefixes[slot], search)
+        return columns
+
+    def _open(self, feature: Open) -> pl.Series:
+        """Every item adds +1 when it starts to count, -1 when it ends; a question sums what came before."""
+        by = key_columns(feature.by)
+        items = self._items(feature.due, feature.until, feature.value)
+        codes, order = self._source_codes(feature.due, by)
+        due = items.due[order]
+        start, end = due + microseconds(feature.after), due + microseconds(feature.window)
+        open_until = np.clip(items.closed[order], start, end)
+        questions = self._questions(by)
+        n, due_sum = _standing(start, open_until, due, codes, questions)
+        if feature.fn == "count":
+            return _present(n, ~questions.missing)
+        age = questions.times * n - due_sum
+        if feature.fn == "mean_age":
+            return _present(age / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
+        n_closed, state = _standing(open_until, end, items.value[order], codes, questions)
+        n += n_closed
+        return _present((age + state * MINUTE) / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
+
+    def _read_source_codes(self, source: Source, by: tuple[str, ...]) -> tuple[Ints, Ints]:
+        """Key codes of the rows that have a key, sorted by key and time, and the positions of those rows."""
+        events = self._events(source)
+        codes = self._codes(events.rows, by, f"source {source.name!r}")
+        keyed = np.flatnonzero(codes >= 0)
+        order = keyed[sorted_rows(codes[keyed], events.known[keyed])]
+        return codes[order], order
+
+    def _static(self, feature: Static) -> pl.Series:
+        table = self._table(feature.table, [feature.by, feature.value], f"feature {feature.name!r}")
+        if table[feature.by].is_duplicated().any():
+            raise FeatureError(
+                f"static table {feature.table!r} has several rows with the same {feature.by!r}.",
+                hint="A Static feature needs one row per key; use Last for values that change.",
+            )
+        values = table.select(pl.col(feature.by).alias("__key"), pl.col(feature.value).alias("__value"))
+        asked = self._rows.select(feature.by)
+        joined = asked.join(values, left_on=feature.by, right_on="__key", how="left", maintain_order="left")
+        return joined["__value"]
+
+    def _read_events(self, source: Source) -> "_Events":
+        needed = [source.at, *source.key]
+        table = self._table(source.table, needed, f"source {source.name!r}")
+        rows = table.filter(pl.col(source.at).is_not_null())
+        unidentified = sum(rows[column].null_count() for column in source.key)
+        if unidentified:
+            raise FeatureError(
+                f"{unidentified} rows of source {source.name!r} have no value in its key {source.key}.",
+                hint="Repair or reject them in preparation; a row must be identifiable.",
+            )
+        rows = rows.sort(source.key)  # rows known at the same moment follow their key, here and online
+        known = rows[source.at].to_physical().to_numpy() + microseconds(source.lag)
+        return _Events(rows, known)
+
+    def _read_items(self, due: Source, until: Source, value: str | None) -> "_Items":
+        events, closings = self._events(due), self._events(until)
+        if events.rows.select(due.key).is_duplicated().any():
+            raise FeatureError(
+                f"source {due.name!r} has items with the same key {due.key}.",
+                hint="An open item must be identifiable; widen the key or reject the doubles.",
+            )
+        state = pl.col(value).cast(pl.Int64).fill_null(0) if value else pl.lit(0, pl.Int64)
+        ends = (
+            closings.rows.with_columns(__closed=pl.Series(closings.known))
+            .select(*until.key, "__closed", __value=state)
+            .sort("__closed", "__value")
+            .unique(list(until.key), keep="first", maintain_order=True)
+        )
+        joined = events.rows.join(ends, on=list(due.key), how="left", maintain_order="left")
+        never = np.iinfo(np.int64).max
+        return _Items(
+            events.known,
+            joined["__closed"].fill_null(never).to_numpy(),
+            joined["__value"].fill_null(0).to_numpy(),
+        )
+
+    def _read_questions(self, by: tuple[str, ...]) -> Questions:
+        return Questions.of(self._codes(self._rows, by, "the spine"), self._asked)
+
+    def _codes(self, frame: pl.DataFrame, by: tuple[str, ...], what: str) -> Ints:
+        """A whole number per key, the same in every table; -1 where a part of the key is missing."""
+        _require(frame, by, f"{what} (as a key of features)")
+        codes = np.zeros(frame.height, dtype=np.int64)
+        missing = np.zeros(frame.height, dtype=bool)
+        for column in by:
+            known = self._dictionary(column)
+            found = frame.select(column).join(known, on=column, how="left", maintain_order="left")["code"]
+            missing |= found.is_null().to_numpy()
+            codes = codes * (known.height + 1) + found.fill_null(0).to_numpy()
+        return np.where(missing, -1, codes)
+
+    def _read_dictionary(self, column: str) -> pl.DataFrame:
+        seen = [self._rows[column]]
+        seen += [table[column] for table in self._tables.values() if column in table.columns]
+        types = {series.dtype for series in seen}
+        if len(types) > 1:
+            raise FeatureError(
+                f"column {column!r} is a key of features but has several types: {types}.",
+                hint="Give it one type in every table where it is a key.",
+            )
+        values = pl.concat([series.unique() for series in seen]).unique().drop_nulls().sort()
+        return values.to_frame().with_columns(code=pl.int_range(pl.len(), dtype=pl.Int64))
+
+    def _table(self, name: str, needed: Sequence[str], wanted_by: str) -> pl.DataFrame:
+        if name not in self._tables:
+            raise FeatureError(
+                f"{wanted_by} reads table {name!r}; given: {', '.join(sorted(self._tables)) or 'none'}.",
+                hint="Declare the table as a data set of the use case.",
+            )
+        _require(self._tables[name], needed, f"table {name!r} (read by {wanted_by})")
+        return self._tables[name]
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Rows of a source that happened, in order of their key, and when each was known (microseconds)."""
+
+    rows: pl.DataFrame
+    known: Ints
+
+
+@dataclass(frozen=True)
+class _Items:
+    """Items of an `Open` feature: when due, when closed, and the value they were closed with."""
+
+    due: Ints
+    closed: Ints
+    value: Ints
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """Prefix sums of one column: rows that have a value, their sum, their sum of squares; the values."""
+
+    count: Ints
+    total: Ints
+    squares: Ints
+    values: Ints
+    present: Bools
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, order: Ints, feature: Agg) -> "_Prefix":
+        """Of the column that `feature` aggregates, rows in `order`."""
+        if feature.value is None:
+            present = np.ones(len(order), dtype=bool)
+            return cls(prefix_sums(present), prefix_sums(present), prefix_sums(present), order, present)
+        _require(rows, [feature.value], f"source {feature.source.name!r} (read by feature {feature.name!r})")
+        series = _whole_numbers(rows[feature.value], feature)
+        present = series.is_not_null().to_numpy()[order]
+        values = series.fill_null(0).to_numpy()[order]
+        largest = int(np.abs(values).max(initial=0))
+        if len(order) ** 2 * largest**2 >= LARGEST:
+            raise FeatureError(
+                f"feature {feature.name!r}: {len(order)} rows of up to {largest} can sum beyond the whole "
+                "numbers that are exact.",
+                hint="Use a coarser scale, a shorter range, or clip the column in preparation.",
+            )
+        return cls(prefix_sums(present), prefix_sums(values), prefix_sums(values * values), values, present)
+
+
+def _whole_numbers(series: pl.Series, feature: Agg) -> pl.Series:
+    if series.dtype.is_integer() or series.dtype == pl.Boolean:
+        return series.cast(pl.Int64) * feature.scale
+    if series.dtype.is_float() and feature.scale > 1:
+        return (series * float(feature.scale) + 0.5).floor().cast(pl.Int64)
+    raise FeatureError(
+        f"feature {feature.name!r} aggregates {feature.value!r} of type {series.dtype}; allowed: whole "
+        "numbers, true/false, or decimals with a scale.",
+        hint="Declare scale=10, 100, …: the value times scale is rounded to a whole number.",
+    )
+
+
+def _aggregate(feature: Agg, prefix: _Prefix, search: Search) -> pl.Series:
+    asked = ~search.questions.missing
+    high, low = search.until(0), search.until(microseconds(feature.window))
+    n = prefix.count[high] - prefix.count[low]
+    if feature.fn == "count":
+        return _present(n, asked)
+    total = prefix.total[high] - prefix.total[low]
+    match feature.fn:
+        case "sum":
+            return _present(_unscaled(total, feature.scale), asked)
+        case "mean":
+            return _present(total / np.maximum(n * feature.scale, 1), (n > 0) & asked)
+        case "std":
+            spread = n * (prefix.squares[high] - prefix.squares[low]) - total * total
+            root = np.sqrt(spread / np.maximum(n * (n - 1), 1))
+            return _present(root / feature.scale, (n > 1) & asked)
+        case _:
+            largest = feature.fn == "max"
+            extreme = extremes(prefix.values, prefix.present, low, high, largest=largest)
+            return _present(_unscaled(extreme, feature.scale), (n > 0) & asked)
+
+
+def _last(feature: Last, rows: pl.DataFrame, order: Ints, search: Search) -> pl.Series:
+    ago = microseconds(feature.ago)
+    high, low = search.until(ago), search.until(ago + microseconds(feature.max_age))
+    found = (high > low) & ~search.questions.missing
+    position = np.where(found, high - 1, 0)
+    if feature.value == "age":
+        known = search.times[position] if len(order) else search.questions.times
+        return _present((search.questions.times - known) // MINUTE, found)
+    _require(rows, [feature.value], f"source {feature.source.name!r} (read by feature {feature.name!r})")
+    values = rows[feature.value]
+    if not len(order):
+        return pl.Series([None] * len(found), dtype=values.dtype)
+    chosen = values.gather(order[position])
+    return pl.select(pl.when(pl.Series(found)).then(chosen)).to_series()
+
+
+def _standing(first: Ints, end: Ints, weight: Ints, codes: Ints, questions: Questions) -> tuple[Ints, Ints]:
+    """Number and total weight of the intervals [first, end) of its key that hold each question's time."""
+    lasting = first < end
+    count, total = np.zeros(len(questions.times), np.int64), np.zeros(len(questions.times), np.int64)
+    for sign, moment in ((1, first[lasting]), (-1, end[lasting])):
+        keys, load = codes[lasting], weight[lasting]
+        order = sorted_rows(keys, moment)
+        search = Search(keys[order], moment[order], questions)
+        high, low = search.until(0), search.start()
+        sums = prefix_sums(load[order])
+        count += sign * (high - low)
+        total += sign * (sums[high] - sums[low])
+    return count, total
+
+
+def _present(values: Ints | Floats, present: Bools) -> pl.Series:
+    """The values, missing where not `present`."""
+    return pl.select(pl.when(pl.Series(present)).then(pl.Series(values))).to_series()
+
+
+def _unscaled(values: Ints, scale: int) -> Ints | Floats:
+    return values if scale == 1 else values / scale
+
+
+def _require(frame: pl.DataFrame, columns: Sequence[str], what: str) -> None:
+    missing = [column for column in columns if column not in frame.columns]
+    if missing:
+        raise FeatureError(
+            f"{what} has no column {', '.join(map(repr, missing))}; it has: {', '.join(frame.columns)}.",
+            hint="Check the spelling in features.py, or add the column where the table is cleaned.",
+        )

@@ -1,0 +1,339 @@
+"""What a team writes to declare features: sources, feature kinds, and the set they form.
+
+A declaration is data: it can be compared, hashed, saved as JSON and loaded without running code. Two
+executors read it: `batch.py` for frames, `online.py` for events. Declarations must not compute anything.
+
+    departures = Source("departures", table="flights", at="dep_time", key=("flight_id",))
+    FEATURES = FeatureSet(
+        "flight_delay",
+        Spine(table="flights", key=("flight_id",), facts={"origin": "string", "sched_dep": "time"},
+              as_of=col("sched_dep").minus("60m")),
+        [Agg(departures, by="origin", value="dep_delay", fn="mean", window="6h")],
+    )
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from mlplatform.errors import ConfigurationError
+from mlplatform.stages.preparation.durations import microseconds
+from mlplatform.stages.preparation.expressions import Expression
+
+FactType = Literal["string", "int", "float", "time", "bool"]
+AggFunction = Literal["count", "sum", "mean", "std", "min", "max"]
+OpenFunction = Literal["count", "mean_age", "mean_state"]
+Keys = str | tuple[str, ...]
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A stream of facts: rows of a cleaned table, each known from one moment on.
+
+    A row counts from `at` + `lag` (UTC) on, the time when the platform could know it. Rows without `at`
+    never happened. `key` names the columns that identify a row; they also order rows known at one moment.
+    """
+
+    name: str
+    table: str
+    at: str
+    key: tuple[str, ...]
+    lag: str = "0m"
+
+    def __post_init__(self) -> None:
+        microseconds(self.lag)
+        if not self.key:
+            raise ConfigurationError(
+                f"source {self.name!r} has an empty key; a row must be identifiable.",
+                hint="Name the columns that identify a row, e.g. key=('order_id',).",
+            )
+
+
+class Agg(msgspec.Struct, frozen=True, tag="agg"):
+    """An aggregate of a source's rows of one key over the window (t − window, t], ties included.
+
+    `value` is a whole-number (or true/false) column; decimals are declared with `scale` (value × scale is
+    rounded to a whole number, exact sums being the reason). Rows without a value do not count. `by=()`
+    takes all rows. An empty window gives count and sum 0 and the others missing; a missing key all missing.
+    """
+
+    source: Source
+    by: Keys
+    fn: AggFunction
+    window: str
+    value: str | None = None
+    scale: int = 1
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        microseconds(self.window)
+        if self.value is None and self.fn != "count":
+            raise ConfigurationError(
+                f"Agg({self.source.name!r}, fn={self.fn!r}) has no value; only count needs none.",
+                hint="Name the column to aggregate: value='dep_delay'.",
+            )
+        if not self.name:
+            parts = [self.value or self.source.name, self.fn, self.window]
+            _set_name(self, parts, self.by)
+
+
+class Last(msgspec.Struct, frozen=True, tag="last"):
+    """A column of the latest row of one key known at t − `ago`, not older than `max_age`.
+
+    Of rows known at the same moment the one with the greatest source key is the latest. `value="age"`
+    with no such column gives the row's age in whole minutes.
+    """
+
+    source: Source
+    by: Keys
+    value: str
+    max_age: str
+    ago: str = "0m"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        microseconds(self.max_age)
+        if not self.name:
+            ago = [] if microseconds(self.ago) == 0 else ["ago", self.ago]
+            _set_name(self, [self.value, "last", *ago], self.by)
+
+
+class Static(msgspec.Struct, frozen=True, tag="static"):
+    """A column of a table that has one row per key and does not change with time."""
+
+    table: str
+    by: str
+    value: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            _set_name(self, [self.value], self.by)
+
+
+class Open(msgspec.Struct, frozen=True, tag="open"):
+    """An aggregate over open items: due in (t − window, t − after] and not closed by a row of `until`.
+
+    Items are rows of `due` (its clock says when each is due), closings are rows of `until` with the same
+    source key. `count`: items open now; `mean_age`: their mean age in minutes since due; `mean_state`:
+    over all items due in the window the mean of `value` (whole minutes, a column of `until`) where closed
+    and of the age where still open. Flights not departed, invoices not paid, tickets not answered.
+    """
+
+    due: Source
+    until: Source
+    by: Keys
+    fn: OpenFunction
+    window: str
+    after: str = "0m"
+    value: str | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if microseconds(self.after) >= microseconds(self.window):
+            raise ConfigurationError(
+                f"Open has after={self.after!r} and window={self.window!r}; after must be the shorter.",
+                hint="Items leave the window before they would count; widen the window.",
+            )
+        if (self.fn == "mean_state") != (self.value is not None):
+            raise ConfigurationError(
+                f"Open(fn={self.fn!r}, value={self.value!r}): mean_state needs a value, others take none.",
+                hint="Write fn='mean_state', value='dep_delay' or leave value out.",
+            )
+        if self.due.key != self.until.key:
+            raise ConfigurationError(
+                f"Open joins {self.due.name!r} with key {self.due.key} to {self.until.name!r} with key "
+                f"{self.until.key}; the keys must be the same columns.",
+                hint="Give both sources the columns that identify an item.",
+            )
+        if not self.name:
+            after = [] if microseconds(self.after) == 0 else ["after", self.after]
+            _set_name(self, [self.due.name, "open", self.fn, self.window, *after], self.by)
+
+
+class Row(msgspec.Struct, frozen=True, tag="row"):
+    """A calculation on the row itself: its facts, `as_of`, and features declared before it."""
+
+    name: str
+    expression: Expression
+
+
+class Category(msgspec.Struct, frozen=True, tag="category"):
+    """A text fact as a category; its dictionary is fitted on the training rows."""
+
+    column: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            msgspec.structs.force_setattr(self, "name", self.column)
+
+
+Feature = Agg | Last | Static | Open | Row | Category
+
+
+class Spine(msgspec.Struct, frozen=True):
+    """The rows that are scored: one per entity and question.
+
+    `facts` are the columns known when the question is asked (a caller sends just these), `as_of` the time
+    of the question (UTC) computed from them; nothing known later may enter a feature.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    facts: dict[str, FactType]
+    as_of: Expression
+
+
+class FeatureSet(msgspec.Struct, frozen=True):
+    """Named features of one spine, in order; `id` is derived from the whole declaration.
+
+    A feature whose name begins with an underscore is a step for others: computed, but not part of the
+    vector a model sees.
+    """
+
+    name: str
+    spine: Spine
+    features: tuple[Feature, ...]
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "features", tuple(self.features))
+        _check_names(self)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features a model sees, in order."""
+        return tuple(feature.name for feature in self.features if not feature.name.startswith("_"))
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names of those that are categories."""
+        return tuple(feature.name for feature in self.features if isinstance(feature, Category))
+
+    @property
+    def id(self) -> str:
+        """`name@` and 12 hexadecimal digits over names, order and definitions."""
+        return f"{self.name}@{hashlib.sha256(self.to_json()).hexdigest()[:12]}"
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources it reads, each once, in order of first use."""
+        return tuple(dict.fromkeys(source for feature in self.features for source in sources_of(feature)))
+
+    @property
+    def statics(self) -> tuple[str, ...]:
+        """The static tables it reads, each once."""
+        return tuple(dict.fromkeys(f.table for f in self.features if isinstance(f, Static)))
+
+    @property
+    def retention_us(self) -> int:
+        """How far back any feature looks, in microseconds: the warm-up a partition or a server needs."""
+        return max((reach_us(feature) for feature in self.features), default=0)
+
+    def to_json(self) -> bytes:
+        """The declaration as canonical JSON."""
+        return msgspec.json.encode(self, order="deterministic")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "FeatureSet":
+        """The declaration that `to_json` wrote.
+
+        Raises
+        ------
+        ConfigurationError
+            if the JSON is not a feature set of this version.
+        """
+        try:
+            return msgspec.json.decode(data, type=cls)
+        except msgspec.MsgspecError as error:
+            raise ConfigurationError(
+                f"this JSON is not a feature set: {error}.",
+                hint="It was damaged or written by another version.",
+            ) from error
+
+
+def sources_of(feature: Feature) -> tuple[Source, ...]:
+    """The sources a feature reads."""
+    match feature:
+        case Agg() | Last():
+            return (feature.source,)
+        case Open():
+            return (feature.due, feature.until)
+        case _:
+            return ()
+
+
+def reach_us(feature: Feature) -> int:
+    """How far before the question a feature looks, in microseconds, lag included."""
+    match feature:
+        case Agg():
+            return microseconds(feature.window) + microseconds(feature.source.lag)
+        case Last():
+            looks = microseconds(feature.max_age) + microseconds(feature.ago)
+            return looks + microseconds(feature.source.lag)
+        case Open():
+            return microseconds(feature.window) + microseconds(feature.due.lag)
+        case _:
+            return 0
+
+
+def key_columns(by: Keys) -> tuple[str, ...]:
+    """`by` as a tuple of column names; () takes all rows together."""
+    return (by,) if isinstance(by, str) else tuple(by)
+
+
+def columns_of(features: Iterable[Feature], table: str) -> list[str]:
+    """The columns of `table` that sources of `features` need, sorted."""
+    needed: set[str] = set()
+    for feature in features:
+        for source in sources_of(feature):
+            if source.table == table:
+                needed |= {source.at, *source.key, *_columns_from(feature, source)}
+        if isinstance(feature, Static) and feature.table == table:
+            needed |= {feature.by, feature.value}
+    return sorted(needed)
+
+
+def _columns_from(feature: Feature, source: Source) -> set[str]:
+    match feature:
+        case Agg():
+            return {*key_columns(feature.by), *([feature.value] if feature.value else [])}
+        case Last():
+            return {*key_columns(feature.by), *([] if feature.value == "age" else [feature.value])}
+        case Open():
+            keys = set(key_columns(feature.by)) if source == feature.due else set()
+            return keys | ({feature.value} if feature.value and source == feature.until else set())
+        case _:
+            return set()
+
+
+def _set_name(feature: Agg | Last | Static | Open, parts: list[str], by: Keys) -> None:
+    suffix = "_".join(key_columns(by)) or "all"
+    msgspec.structs.force_setattr(feature, "name", f"{'_'.join(parts)}_by_{suffix}")
+
+
+def _check_names(feature_set: FeatureSet) -> None:
+    seen: set[str] = {*feature_set.spine.facts, "as_of"}
+    names = [feature.name for feature in feature_set.features]
+    for feature in feature_set.features:
+        if isinstance(feature, Row) and not feature.expression.columns() <= seen:
+            missing = sorted(feature.expression.columns() - seen)
+            raise ConfigurationError(
+                f"feature {feature.name!r} reads {', '.join(missing)}; known at that point: facts of the "
+                "spine, as_of, and features declared before it.",
+                hint="Check the spelling, add the fact to the spine, or declare the feature earlier.",
+            )
+        if isinstance(feature, Category) and feature.column not in feature_set.spine.facts:
+            raise ConfigurationError(
+                f"category {feature.column!r} is not a fact of the spine; "
+                f"facts: {', '.join(feature_set.spine.facts)}.",
+                hint="Add it to the spine's facts.",
+            )
+        taken = feature.name in seen and not isinstance(feature, Category)
+        if taken or names.count(feature.name) > 1:
+            raise ConfigurationError(
+                f"feature name {feature.name!r} is used twice in {feature_set.name!r}.",
+                hint="Give one of them another name=.",
+            )
+        seen.add(feature.name)

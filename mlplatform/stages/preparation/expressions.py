@@ -1,0 +1,327 @@
+"""The expression vocabulary of `Row` features: one tree that runs as polars and as plain Python.
+
+    col("sched_dep").hour("America/New_York")
+    (col("slack") - col("dep_delay_last_by_tailnum")).clip(-60, 240)
+
+Both readings give the same bits: null in, null out; whole numbers stay whole; `/` is one float division.
+Times are `Datetime("us", "UTC")` in a frame and microseconds since 1970 (int) in Python. An expression is
+data (a msgspec Struct), so it can be hashed, saved and loaded without running code.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+import polars as pl
+
+from mlplatform.errors import ConfigurationError
+from mlplatform.stages.preparation.durations import microseconds
+
+Value = int | float | str | bool | None
+Evaluate = Callable[[Mapping[str, Any]], Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = 60_000_000
+
+
+class _Operators:
+    """What can be written on an expression; `==` is left to mean that two declarations are equal."""
+
+    def __add__(self, other: "Operand") -> "Binary":
+        return Binary("+", _expression(self), _expression(other))
+
+    def __sub__(self, other: "Operand") -> "Binary":
+        return Binary("-", _expression(self), _expression(other))
+
+    def __mul__(self, other: "Operand") -> "Binary":
+        return Binary("*", _expression(self), _expression(other))
+
+    def __truediv__(self, other: "Operand") -> "Binary":
+        """Float division; null where the divisor is 0."""
+        return Binary("/", _expression(self), _expression(other))
+
+    def __ge__(self, other: "Operand") -> "Binary":
+        return Binary(">=", _expression(self), _expression(other))
+
+    def __gt__(self, other: "Operand") -> "Binary":
+        return Binary(">", _expression(self), _expression(other))
+
+    def clip(self, low: int, high: int) -> "Clip":
+        """The value, not below `low` and not above `high`."""
+        return Clip(_expression(self), low, high)
+
+    def is_null(self) -> "IsNull":
+        """1 where the value is missing, else 0."""
+        return IsNull(_expression(self))
+
+    def coalesce(self, other: "Operand") -> "Coalesce":
+        """The value, or `other` where it is missing."""
+        return Coalesce(_expression(self), _expression(other))
+
+    def minus(self, duration: str) -> "Shift":
+        """The time `duration` earlier, e.g. `col("sched_dep").minus("60m")`."""
+        return Shift(_expression(self), -microseconds(duration))
+
+    def minutes_since(self, other: "Operand") -> "Minutes":
+        """Whole minutes from time `other` to this time (floor)."""
+        return Minutes(_expression(self), _expression(other))
+
+    def hour(self, zone: str) -> "Calendar":
+        """Hour 0-23 of a time on the clocks of `zone`."""
+        return Calendar(_expression(self), "hour", zone)
+
+    def minute_of_day(self, zone: str) -> "Calendar":
+        """Minute 0-1439 of a time on the clocks of `zone`."""
+        return Calendar(_expression(self), "minute_of_day", zone)
+
+    def weekday(self, zone: str) -> "Calendar":
+        """Day of the week, Monday 1 to Sunday 7, in `zone`."""
+        return Calendar(_expression(self), "weekday", zone)
+
+    def month(self, zone: str) -> "Calendar":
+        """Month 1-12 in `zone`."""
+        return Calendar(_expression(self), "month", zone)
+
+
+class _Node(msgspec.Struct, _Operators, frozen=True, tag=True):
+    """Base of all expression nodes."""
+
+    def polars(self) -> pl.Expr:
+        """The expression over a frame that has the named columns."""
+        raise NotImplementedError
+
+    def python(self) -> Evaluate:
+        """The same as a function of a mapping from column names to plain values."""
+        raise NotImplementedError
+
+    def columns(self) -> set[str]:
+        """Names of the columns it reads."""
+        return set().union(*(child.columns() for child in self._children()))
+
+    def _children(self) -> tuple["_Node", ...]:
+        return tuple(value for value in msgspec.structs.astuple(self) if isinstance(value, _Node))
+
+
+class Column(_Node, frozen=True, tag="column"):
+    """A fact of the row, `as_of`, or an earlier feature, by its name."""
+
+    name: str
+
+    def polars(self) -> pl.Expr:
+        return pl.col(self.name)
+
+    def python(self) -> Evaluate:
+        name = self.name
+        return lambda row: row[name]
+
+    def columns(self) -> set[str]:
+        return {self.name}
+
+
+class Constant(_Node, frozen=True, tag="constant"):
+    """A number."""
+
+    value: int | float
+
+    def polars(self) -> pl.Expr:
+        return pl.lit(self.value)
+
+    def python(self) -> Evaluate:
+        value = self.value
+        return lambda row: value
+
+
+class Binary(_Node, frozen=True, tag="binary"):
+    """Two operands and `+ - * / >= >`; comparisons give 1 or 0."""
+
+    operator: Literal["+", "-", "*", "/", ">=", ">"]
+    left: "Expression"
+    right: "Expression"
+
+    def polars(self) -> pl.Expr:
+        left, right = self.left.polars(), self.right.polars()
+        match self.operator:
+            case "+":
+                return left + right
+            case "-":
+                return left - right
+            case "*":
+                return left * right
+            case "/":
+                return pl.when(right != 0).then(left / right)
+            case ">=":
+                return (left >= right).cast(pl.Int64)
+            case ">":
+                return (left > right).cast(pl.Int64)
+
+    def python(self) -> Evaluate:
+        left, right, apply = self.left.python(), self.right.python(), _PYTHON[self.operator]
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            a, b = left(row), right(row)
+            return None if a is None or b is None else apply(a, b)
+
+        return evaluate
+
+
+_PYTHON: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b if b != 0 else None,
+    ">=": lambda a, b: int(a >= b),
+    ">": lambda a, b: int(a > b),
+}
+
+
+class Clip(_Node, frozen=True, tag="clip"):
+    """A value held between two bounds."""
+
+    operand: "Expression"
+    low: int
+    high: int
+
+    def polars(self) -> pl.Expr:
+        return self.operand.polars().clip(self.low, self.high)
+
+    def python(self) -> Evaluate:
+        operand, low, high = self.operand.python(), self.low, self.high
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            value = operand(row)
+            return None if value is None else min(max(value, low), high)
+
+        return evaluate
+
+
+class IsNull(_Node, frozen=True, tag="is_null"):
+    """1 where missing, else 0."""
+
+    operand: "Expression"
+
+    def polars(self) -> pl.Expr:
+        return self.operand.polars().is_null().cast(pl.Int64)
+
+    def python(self) -> Evaluate:
+        operand = self.operand.python()
+        return lambda row: int(operand(row) is None)
+
+
+class Coalesce(_Node, frozen=True, tag="coalesce"):
+    """The first value, or the second where the first is missing."""
+
+    operand: "Expression"
+    otherwise: "Expression"
+
+    def polars(self) -> pl.Expr:
+        return pl.coalesce(self.operand.polars(), self.otherwise.polars())
+
+    def python(self) -> Evaluate:
+        operand, otherwise = self.operand.python(), self.otherwise.python()
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            value = operand(row)
+            return otherwise(row) if value is None else value
+
+        return evaluate
+
+
+class Shift(_Node, frozen=True, tag="shift"):
+    """A time moved by some microseconds."""
+
+    operand: "Expression"
+    by_us: int
+
+    def polars(self) -> pl.Expr:
+        return self.operand.polars() + pl.duration(microseconds=self.by_us)
+
+    def python(self) -> Evaluate:
+        operand, by = self.operand.python(), self.by_us
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            value = operand(row)
+            return None if value is None else value + by
+
+        return evaluate
+
+
+class Minutes(_Node, frozen=True, tag="minutes"):
+    """Whole minutes from one time to another, rounded down."""
+
+    later: "Expression"
+    earlier: "Expression"
+
+    def polars(self) -> pl.Expr:
+        return (self.later.polars() - self.earlier.polars()).dt.total_microseconds() // _MINUTE
+
+    def python(self) -> Evaluate:
+        later, earlier = self.later.python(), self.earlier.python()
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            a, b = later(row), earlier(row)
+            return None if a is None or b is None else (a - b) // _MINUTE
+
+        return evaluate
+
+
+class Calendar(_Node, frozen=True, tag="calendar"):
+    """A part of the local date of a time."""
+
+    operand: "Expression"
+    part: Literal["hour", "minute_of_day", "weekday", "month"]
+    zone: str
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.zone)
+        except (KeyError, ValueError) as error:
+            raise ConfigurationError(
+                f"got time zone {self.zone!r}; allowed: a name of the IANA time zone database.",
+                hint='Write for example "America/New_York" or "UTC".',
+            ) from error
+
+    def polars(self) -> pl.Expr:
+        local = self.operand.polars().dt.convert_time_zone(self.zone).dt
+        match self.part:
+            case "hour":
+                part = local.hour()
+            case "minute_of_day":
+                part = local.hour().cast(pl.Int64) * 60 + local.minute()
+            case "weekday":
+                part = local.weekday()
+            case "month":
+                part = local.month()
+        return part.cast(pl.Int64)
+
+    def python(self) -> Evaluate:
+        operand, zone, part = self.operand.python(), ZoneInfo(self.zone), _PARTS[self.part]
+
+        def evaluate(row: Mapping[str, Any]) -> Any:
+            value = operand(row)
+            if value is None:
+                return None
+            return part((_EPOCH + timedelta(microseconds=value)).astimezone(zone))
+
+        return evaluate
+
+
+_PARTS: dict[str, Callable[[datetime], int]] = {
+    "hour": lambda local: local.hour,
+    "minute_of_day": lambda local: local.hour * 60 + local.minute,
+    "weekday": lambda local: local.isoweekday(),
+    "month": lambda local: local.month,
+}
+
+Expression = Column | Constant | Binary | Clip | IsNull | Coalesce | Shift | Minutes | Calendar
+Operand = Expression | int | float
+
+
+def col(name: str) -> Column:
+    """A fact of the row, `as_of`, or an earlier feature, by its name."""
+    return Column(name)
+
+
+def _expression(operand: Any) -> Any:
+    return Constant(operand) if isinstance(operand, int | float) else operand

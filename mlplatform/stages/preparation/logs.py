@@ -1,0 +1,166 @@
+"""Logs of one key each (known times in order, prefix sums beside them) and the shelves that hold them.
+
+They must not know features; `windows.py` and `open_items.py` say what is summed and how it is read.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Protocol
+
+Key = tuple[Any, ...]
+Facts = Mapping[str, Any]
+
+_WORTH_DROPPING = 256
+
+
+class Log:
+    """Rows of one key in order of known time: prefix sums of numbers, and values as they are.
+
+    `order` holds the keys that order rows known at the same moment; None where nobody asks for the order.
+    """
+
+    __slots__ = ("order", "sums", "times", "values")
+
+    def __init__(self, sums: int, values: int, *, ordered: bool) -> None:
+        self.times: list[int] = []
+        self.order: list[Key] | None = [] if ordered else None
+        self.sums: list[list[int]] = [[0] for _ in range(sums)]
+        self.values: list[list[Any]] = [[] for _ in range(values)]
+
+    def add(self, known: int, order: Key, numbers: Sequence[int], values: Sequence[Any]) -> None:
+        """Insert a row where its time (and, at the same time, its order key) belongs."""
+        times = self.times
+        if times and known <= times[-1]:
+            position = self._position(known, order)
+            if position < len(times):
+                self._insert(position, known, order, numbers, values)
+                return
+        times.append(known)
+        if self.order is not None:
+            self.order.append(order)
+        for prefix, number in zip(self.sums, numbers, strict=True):
+            prefix.append(prefix[-1] + number)
+        for kept, value in zip(self.values, values, strict=True):
+            kept.append(value)
+
+    def _position(self, known: int, order: Key) -> int:
+        position = bisect_right(self.times, known)
+        if self.order is not None:
+            while position and self.times[position - 1] == known and self.order[position - 1] > order:
+                position -= 1
+        return position
+
+    def _insert(
+        self, position: int, known: int, order: Key, numbers: Sequence[int], values: Sequence[Any]
+    ) -> None:
+        self.times.insert(position, known)
+        if self.order is not None:
+            self.order.insert(position, order)
+        for prefix, number in zip(self.sums, numbers, strict=True):
+            prefix[position + 1 :] = [sum_ + number for sum_ in prefix[position:]]
+        for kept, value in zip(self.values, values, strict=True):
+            kept.insert(position, value)
+
+    def drop_before(self, moment: int) -> bool:
+        """Forget rows up to `moment` where that is worth it; True if no later row is left.
+
+        The sums keep what they held, so that differences stay right.
+        """
+        position = bisect_right(self.times, moment)
+        nothing_left = position == len(self.times)
+        if position > _WORTH_DROPPING and position * 2 > len(self.times):
+            for column in (self.times, *self.sums, *self.values, self.order or []):
+                del column[:position]
+        return nothing_left
+
+
+class Group(Protocol):
+    """Features that share one log per key."""
+
+    reach_us: int
+    """How far back they look."""
+
+    nothing: dict[str, Any]
+    """Their values where no row was ever known."""
+
+    def new(self) -> Any:
+        """An empty log; it must have `drop_before`."""
+
+    def read(self, log: Any, asked: int, row: dict[str, Any]) -> None:
+        """Write their values at time `asked` into `row`."""
+
+
+class Shelves:
+    """Per key of one `by` a shelf with one log for each group, so that a question looks a key up once."""
+
+    def __init__(self, by: tuple[str, ...]) -> None:
+        self._key = key_reader(by)
+        self._groups: list[Group] = []
+        self._shelves: dict[Any, list[Any]] = {}
+        self._nothing: dict[str, Any] = {}
+
+    def join(self, group: Group) -> int:
+        """Give a group its place on every shelf."""
+        self._groups.append(group)
+        self._nothing |= group.nothing
+        return len(self._groups) - 1
+
+    def at(self, key: Any) -> list[Any]:
+        """The shelf of a key, made if it is new."""
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            shelf = self._shelves[key] = [group.new() for group in self._groups]
+        return shelf
+
+    def step(self) -> Callable[[int, dict[str, Any]], None]:
+        """A function that writes all features of these shelves, at time `asked`, into a row."""
+        key_of, find, nothing = self._key, self._shelves.get, self._nothing
+        no_key = dict.fromkeys(nothing)
+        readers = [(place, group.read) for place, group in enumerate(self._groups)]
+
+        def step(asked: int, row: dict[str, Any]) -> None:
+            key = key_of(row)
+            shelf = None if key is None else find(key)
+            if shelf is None:
+                row.update(no_key if key is None else nothing)
+                return
+            for place, read in readers:
+                read(shelf[place], asked, row)
+
+        return step
+
+    def drop_before(self, moment: int) -> None:
+        """Forget what no question asked from `moment` on can reach."""
+        gone = []
+        for key, shelf in self._shelves.items():
+            left = [log.drop_before(moment - g.reach_us) for log, g in zip(shelf, self._groups, strict=True)]
+            if all(left):
+                gone.append(key)
+        for key in gone:
+            del self._shelves[key]
+
+
+def key_reader(by: Sequence[Any]) -> Callable[[Any], Any]:
+    """A function from a row to its key: of one column the value itself; None if a part is missing."""
+    if not by:
+        return lambda row: ()
+    if len(by) == 1:
+        return itemgetter(by[0])
+    parts = itemgetter(*by)
+
+    def key(row: Any) -> Any:
+        found = parts(row)
+        return None if None in found else found
+
+    return key
+
+
+def tuple_reader(columns: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function from a row to the tuple of these columns, however few."""
+    if len(columns) > 1:
+        return itemgetter(*columns)
+    if columns:
+        column = columns[0]
+        return lambda row: (row[column],)
+    return lambda row: ()

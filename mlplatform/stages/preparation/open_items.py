@@ -1,0 +1,185 @@
+"""Open items online: due and not yet closed, at any time within reach.
+
+They must not know which feature set they belong to; `online.py` feeds and asks them.
+"""
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mlplatform.stages.preparation.declarations import Open
+from mlplatform.stages.preparation.durations import microseconds
+from mlplatform.stages.preparation.logs import Log
+
+MINUTE = 60_000_000
+
+Numbers = tuple[int, ...]
+Closing = tuple[int, int, int, Numbers]
+"""When closed, when due, +1 (or -1: an earlier closing taken back), and the values it was closed with."""
+
+_FOREVER = 2**63
+_YEAR_US = 366 * 86_400_000_000
+
+
+class OpenLog:
+    """The items of one key: those told of and those closed, both in order of due time, with prefix sums.
+
+    Of the closed ones in a window the sums hold all, also those closed after the time asked; these few are
+    found in `closings`, which is in order of closing, and taken off. So items may be told of and closed in
+    any order, as late as they like, and one log answers every window.
+    """
+
+    __slots__ = ("closed", "closings", "told")
+
+    def __init__(self, values: int) -> None:
+        self.told = Log(1, 0, ordered=False)
+        self.closed = Log(2 + values, 1, ordered=False)
+        self.closings: list[Closing] = []
+
+    def tell(self, due: int) -> None:
+        """Take an item that is due at `due`."""
+        self.told.add(due, (), (due,), ())
+
+    def close(self, due: int, closed: int, values: Numbers, sign: int) -> None:
+        """Take the closing of an item; with `sign` -1 take it back."""
+        closing = (closed, due, sign, values)
+        numbers = (sign, sign * due, *[sign * value for value in values])
+        self.closed.add(due, (), numbers, (closing,))
+        insort(self.closings, closing)
+
+    def closed_after(self, asked: int, low: int, high: int) -> Iterable[Closing]:
+        """Closings later than `asked`, among them all of the closed items `low` to `high`."""
+        closings = self.closings
+        if not closings or closings[-1][0] <= asked:
+            return ()
+        position = bisect_right(closings, (asked, _FOREVER))
+        if len(closings) - position < high - low:
+            return closings[position:]
+        return [closing for closing in self.closed.values[0][low:high] if closing[0] > asked]
+
+    def drop_before(self, moment: int) -> bool:
+        """Forget items due up to `moment` and what was closed by then; True if none is left."""
+        del self.closings[: bisect_right(self.closings, (moment, _FOREVER))]
+        none_told, none_closed = self.told.drop_before(moment), self.closed.drop_before(moment)
+        return none_told and none_closed
+
+
+class OpenGroup:
+    """The `Open` features of one pair of sources and one key, and how each is read."""
+
+    def __init__(self, features: Sequence[Open], values: Sequence[str]) -> None:
+        self._values = len(values)
+        self.reach_us = max(microseconds(feature.window) for feature in features)
+        self.nothing = {feature.name: 0 if feature.fn == "count" else None for feature in features}
+        windows = {(microseconds(f.after), microseconds(f.window)) for f in features}
+        self._offsets = sorted({offset for window in windows for offset in window})
+        self._readers = [
+            (
+                after,
+                window,
+                self._offsets.index(after),
+                self._offsets.index(window),
+                [
+                    (f.name, _FINISH[f.fn], 2 + values.index(f.value) if f.value else 0)
+                    for f in features
+                    if (microseconds(f.after), microseconds(f.window)) == (after, window)
+                ],
+            )
+            for after, window in sorted(windows)
+        ]
+
+    def new(self) -> OpenLog:
+        """An empty log."""
+        return OpenLog(self._values)
+
+    def read(self, log: OpenLog, asked: int, row: dict[str, Any]) -> None:
+        """Write the features at time `asked` into `row`."""
+        times, closed_times = log.told.times, log.closed.times
+        told = [bisect_right(times, asked - offset) for offset in self._offsets]
+        closed = [bisect_right(closed_times, asked - offset) for offset in self._offsets]
+        late = log.closed_after(asked, closed[-1], closed[0])
+        (due_sums,), sums = log.told.sums, log.closed.sums
+        counts, closed_sums = sums[0], sums[1]
+        for after, window, end, start, features in self._readers:
+            high, low = closed[end], closed[start]
+            n_closed = counts[high] - counts[low]
+            n_open = told[end] - told[start] - n_closed
+            due = due_sums[told[end]] - due_sums[told[start]] - (closed_sums[high] - closed_sums[low])
+            still = [c for c in late if asked - window < c[1] <= asked - after] if late else ()
+            for _, due_then, sign, _ in still:
+                n_closed, n_open, due = n_closed - sign, n_open + sign, due + sign * due_then
+            for name, finish, slot in features:
+                state = 0
+                if slot:
+                    state = sums[slot][high] - sums[slot][low]
+                    state -= sum(sign * values[slot - 2] for _, _, sign, values in still)
+                row[name] = finish(asked, n_open, due, n_closed, state)
+
+
+class OpenItems:
+    """The items of one pair of sources: when each is due, when it was closed, and the logs it is in."""
+
+    def __init__(self, features: Sequence[Open]) -> None:
+        self._reach_us = max(microseconds(feature.window) for feature in features)
+        self._items: dict[Any, tuple[int, Sequence[OpenLog]]] = {}
+        self._closings: dict[Any, tuple[int, Numbers]] = {}
+
+    def tell(self, item: Any, due: int, logs: Sequence[OpenLog]) -> None:
+        """Take an item, when it is due, and the logs of its keys; told of twice it counts once."""
+        if item in self._items:
+            return
+        self._items[item] = (due, logs)
+        for log in logs:
+            log.tell(due)
+        closing = self._closings.get(item)
+        if closing is not None:
+            for log in logs:
+                log.close(due, *closing, 1)
+
+    def close(self, item: Any, closed: int, values: Numbers) -> None:
+        """Take a closing; of several of one item the earliest counts, at one moment the least value."""
+        before = self._closings.get(item)
+        if before is not None and before[0] <= closed:
+            values = tuple(map(min, before[1], values))
+            if before[0] < closed or before[1] == values:
+                return
+        self._closings[item] = (closed, values)
+        due, logs = self._items.get(item, (0, ()))
+        for log in logs:
+            if before is not None:
+                log.close(due, *before, -1)
+            log.close(due, closed, values, 1)
+
+    def drop_before(self, moment: int) -> None:
+        """Forget items that no question asked from `moment` on can reach.
+
+        A closing whose item was not told of waits for it for a year: an invoice may be paid long before
+        it is due.
+        """
+        horizon = moment - self._reach_us
+        for item in [item for item, (due, _) in self._items.items() if due <= horizon]:
+            del self._items[item]
+            self._closings.pop(item, None)
+        long_ago = horizon - _YEAR_US
+        for item in [i for i, (t, _) in self._closings.items() if t <= long_ago and i not in self._items]:
+            del self._closings[item]
+
+
+def _count(asked: int, n: int, due: int, closed: int, state: int) -> int:
+    return n
+
+
+def _mean_age(asked: int, n: int, due: int, closed: int, state: int) -> float | None:
+    return float(asked * n - due) / float(n * MINUTE) if n else None
+
+
+def _mean_state(asked: int, n: int, due: int, closed: int, state: int) -> float | None:
+    both = n + closed
+    return float(asked * n - due + state * MINUTE) / float(both * MINUTE) if both else None
+
+
+_FINISH: dict[str, Callable[[int, int, int, int, int], Any]] = {
+    "count": _count,
+    "mean_age": _mean_age,
+    "mean_state": _mean_state,
+}

@@ -1,0 +1,171 @@
+"""LightGBM: gradient boosted trees, kept as LightGBM's own text file.
+
+It must not be reached through the scikit-learn face or a data frame: those take reordered columns silently.
+The text names no thread count: 1 and 2 threads learn the same trees to the byte.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import lightgbm
+import msgspec
+import numpy as np
+
+from mlplatform.errors import ConfigurationError, ModelError
+from mlplatform.stages.training import parameters
+from mlplatform.stages.training.contract import (
+    Floats,
+    Model,
+    TrainingSet,
+    as_batch,
+    check_learnable,
+    wrong_width,
+)
+from mlplatform.stages.training.models._lightgbm_fast import agrees, fast_scorer
+
+_FEW = 256
+"""Rows up to which waking LightGBM's threads costs more than they save."""
+_FORBIDDEN = re.compile(r'[\s",:\[\]{}]')
+_THREADS = re.compile(r"^\[num_threads: -?\d+\]\n", re.MULTILINE)
+
+_Count = Annotated[int, msgspec.Meta(ge=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
+
+class Parameters(msgspec.Struct, frozen=True):
+    """What defs.yaml may say; names and meaning are LightGBM's."""
+
+    num_iterations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 150
+    learning_rate: _Positive = 0.08
+    num_leaves: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 31
+    max_depth: Annotated[int, msgspec.Meta(ge=-1, le=64)] = -1
+    min_data_in_leaf: _Count = 20
+    min_sum_hessian_in_leaf: _NotNegative = 1e-3
+    feature_fraction: _Share = 1.0
+    feature_fraction_bynode: _Share = 1.0
+    bagging_fraction: _Share = 1.0
+    bagging_freq: Annotated[int, msgspec.Meta(ge=0)] = 0
+    lambda_l1: _NotNegative = 0.0
+    lambda_l2: _NotNegative = 0.0
+    min_gain_to_split: _NotNegative = 0.0
+    path_smooth: _NotNegative = 0.0
+    max_bin: Annotated[int, msgspec.Meta(ge=2, le=65_535)] = 255
+    cat_smooth: _NotNegative = 10.0
+    cat_l2: _NotNegative = 10.0
+    max_cat_threshold: _Count = 32
+    min_data_per_group: _Count = 100
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    num_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    """Threads to train with; they decide the time, not the model."""
+
+
+def build(**params: object) -> "LightGBMEstimator":
+    """An estimator with these `Parameters`; ConfigurationError for any other."""
+    return LightGBMEstimator(parameters.read("lightgbm", params, Parameters))
+
+
+def load(files: Mapping[str, bytes]) -> Model:
+    """The model saved in `files`."""
+    try:
+        return LightGBM(files["model.txt"].decode())
+    except (KeyError, UnicodeDecodeError, lightgbm.basic.LightGBMError) as error:
+        raise ModelError(
+            f"cannot read a LightGBM model from the files {sorted(files)}: {error}.",
+            hint="The candidate belongs to another kind of model or is damaged; train it again.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class LightGBMEstimator:
+    """Trains with `deterministic` and `force_row_wise`, so that the same rows give the same text."""
+
+    params: Parameters
+
+    def fit(self, training: TrainingSet) -> Model:
+        """The boosted trees of `training`."""
+        check_learnable(training)
+        _check_names(training.names)
+        given = msgspec.structs.asdict(self.params)
+        rounds = given.pop("num_iterations")
+        given |= {"objective": "binary", "deterministic": True, "force_row_wise": True, "verbosity": -1}
+        data = lightgbm.Dataset(
+            _without_negative_codes(training),
+            training.y,
+            feature_name=list(training.names),
+            categorical_feature=[training.names[i] for i in training.category_columns],
+            params=given,
+        )
+        booster = lightgbm.train(given, data, num_boost_round=rounds)
+        # Reading its own text back makes a fresh model and a loaded one the same object in every respect.
+        return LightGBM(_THREADS.sub("", booster.model_to_string()))
+
+
+class LightGBM:
+    """A fitted model."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._booster = lightgbm.Booster(model_str=text)
+        self._names = tuple(self._booster.feature_name())
+        fast = fast_scorer(self._booster, self._names)
+        self.fast = fast is not None and agrees(fast, self._slow, _probe(len(self._names)))
+        """Whether single rows go through the C call; `Booster.predict` otherwise."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in the order of the columns."""
+        return self._names
+
+    def predict(self, X: Floats) -> Floats:
+        """Probabilities (rows,) for X (rows, features); as many threads as OMP_NUM_THREADS allows."""
+        X = as_batch(X, self._names)
+        if not len(X):
+            return np.empty(0)
+        threads = 1 if len(X) <= _FEW else 0
+        return np.asarray(self._booster.predict(X, num_threads=threads), dtype=np.float64)
+
+    def row_scorer(self) -> Callable[[Sequence[float]], float]:
+        """`predict` for one row, with buffers of its own: take one scorer per thread."""
+        fast = fast_scorer(self._booster, self._names) if self.fast else None
+        return fast or self._slow
+
+    def files(self) -> dict[str, bytes]:
+        """model.txt."""
+        return {"model.txt": self._text.encode()}
+
+    def _slow(self, row: Sequence[float]) -> float:
+        if len(row) != len(self._names):
+            raise wrong_width(len(row), self._names)
+        values = np.array([row], dtype=np.float64)
+        return float(self._booster.predict(values, num_threads=1)[0])
+
+
+def _without_negative_codes(training: TrainingSet) -> Floats:
+    """X with NaN for unknown and missing categories, as LightGBM reads them, but without its warnings."""
+    X = training.X.copy()
+    for column in training.category_columns:
+        codes = X[:, column]
+        codes[codes < 0] = np.nan
+    return X
+
+
+def _check_names(names: Sequence[str]) -> None:
+    wrong = [name for name in names if _FORBIDDEN.search(name) or not name.isascii()]
+    if wrong:
+        raise ConfigurationError(
+            f'lightgbm: got feature names {wrong[:3]}; allowed: ASCII without blanks or any of ",:[]{{}}.',
+            hint="Rename the features: letters, digits and underscores.",
+        )
+
+
+def _probe(width: int) -> list[list[float]]:
+    """Rows to compare the two ways with: small and large, whole and broken numbers, missing values."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(16, width)) * 10.0 ** random.integers(-2, 4, size=(16, width))
+    rows[::2] = np.round(rows[::2])
+    rows[random.random(rows.shape) < 0.2] = np.nan
+    return [*rows.tolist(), [np.nan] * width, [-1.0] * width, [-2.0] * width, [0.0] * width]

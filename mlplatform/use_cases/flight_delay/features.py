@@ -1,0 +1,280 @@
+"""Flight delays: what a row of each data set means, and the features of a flight.
+
+Question: 60 minutes before its scheduled departure, how likely is a flight to arrive 15 or more minutes
+late? Every feature uses facts known at that moment. Times are UTC.
+"""
+
+import dataframely as dy
+import polars as pl
+
+from mlplatform.features import Agg, Category, FeatureSet, Last, Open, Row, Source, Spine, Static, col
+
+NEW_YORK = "America/New_York"
+LATE_MINUTES = 15
+
+
+class RawFlights(dy.Schema):
+    """One scheduled flight as the Bureau of Transportation Statistics reports it; HHMM times are local."""
+
+    year = dy.Int64(min=2013, max=2013)
+    month = dy.Int64(min=1, max=12)
+    day = dy.Int64(min=1, max=31)
+    dep_time = dy.Int64(nullable=True, min=1, max=2400)
+    sched_dep_time = dy.Int64(min=0, max=2359)
+    dep_delay = dy.Int64(nullable=True, min=-120, max=2880)
+    arr_time = dy.Int64(nullable=True, min=1, max=2400)
+    sched_arr_time = dy.Int64(min=0, max=2400)
+    arr_delay = dy.Int64(nullable=True, min=-240, max=2880)
+    carrier = dy.String(primary_key=True, regex="^[A-Z0-9]{2}$")
+    flight = dy.Int64(primary_key=True, min=1)
+    tailnum = dy.String(nullable=True)
+    origin = dy.String(regex="^(EWR|JFK|LGA)$")
+    dest = dy.String(regex="^[A-Z]{3}$")
+    air_time = dy.Int64(nullable=True, min=1)
+    distance = dy.Int64(min=1)
+    hour = dy.Int64(min=0, max=23)
+    minute = dy.Int64(min=0, max=59)
+    time_hour = dy.String(primary_key=True, regex=r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$")
+
+
+class RawWeather(dy.Schema):
+    """One hour of weather at one airport, as NOAA's station reports it; observed at about H:51."""
+
+    origin = dy.String(primary_key=True, regex="^(EWR|JFK|LGA)$")
+    year = dy.Int64(min=2013, max=2013)
+    month = dy.Int64(min=1, max=12)
+    day = dy.Int64(min=1, max=31)
+    hour = dy.Int64(min=0, max=23)
+    temp = dy.Float64(nullable=True)
+    dewp = dy.Float64(nullable=True)
+    humid = dy.Float64(nullable=True, min=0, max=100)
+    wind_dir = dy.Int64(nullable=True, min=0, max=360)
+    wind_speed = dy.Float64(nullable=True, min=0)
+    wind_gust = dy.Float64(nullable=True, min=0)
+    precip = dy.Float64(nullable=True, min=0)
+    pressure = dy.Float64(nullable=True, min=800, max=1100)
+    visib = dy.Float64(nullable=True, min=0)
+    time_hour = dy.String(primary_key=True, regex=r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$")
+
+
+class RawPlanes(dy.Schema):
+    """One aircraft of the register of the Federal Aviation Administration."""
+
+    tailnum = dy.String(primary_key=True)
+    year = dy.Int64(nullable=True, min=1900, max=2013)
+    type = dy.String()
+    manufacturer = dy.String()
+    model = dy.String()
+    engines = dy.Int64(min=1)
+    seats = dy.Int64(min=1)
+    speed = dy.Int64(nullable=True)
+    engine = dy.String()
+
+
+class RawAirports(dy.Schema):
+    """One airport and its time zone."""
+
+    faa = dy.String(primary_key=True)
+    name = dy.String()
+    lat = dy.Float64(min=-90, max=90)
+    lon = dy.Float64(min=-180, max=180)
+    alt = dy.Int64()
+    tz = dy.Int64()
+    dst = dy.String()
+    tzone = dy.String(nullable=True)
+
+
+def clean_flights(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame:
+    """Flights with every time in UTC, the label `late`, and `gain` (minutes lost or made good in the air).
+
+    `time_hour` is UTC already; scheduled arrivals are on the clocks of the destination.
+    """
+    sched_dep = _utc(pl.col("time_hour")) + pl.duration(minutes="minute")
+    timed = flights.with_columns(sched_dep=sched_dep).with_columns(
+        dep_time=pl.col("sched_dep") + pl.duration(minutes="dep_delay"),
+        sched_arr=_scheduled_arrival(flights.with_columns(sched_dep=sched_dep), airports),
+    )
+    return timed.select(
+        "partition_key",
+        "batch_id",
+        "carrier",
+        "flight",
+        "origin",
+        "dest",
+        "tailnum",
+        "distance",
+        "sched_dep",
+        "sched_arr",
+        "dep_time",
+        "dep_delay",
+        arr_time=pl.col("sched_arr") + pl.duration(minutes="arr_delay"),
+        arr_delay=pl.col("arr_delay"),
+        gain=pl.col("arr_delay") - pl.col("dep_delay"),
+        late=pl.col("arr_delay") >= LATE_MINUTES,
+    )
+
+
+def clean_weather(weather: pl.DataFrame) -> pl.DataFrame:
+    """Hourly weather in UTC; a wind of over 200 mph (one row has 1,048) is a broken sensor: missing."""
+    sane = pl.when(pl.col("wind_speed") <= 200).then(pl.col("wind_speed"))
+    return weather.select(
+        "partition_key",
+        "batch_id",
+        "origin",
+        time_hour=_utc(pl.col("time_hour")),
+        temp=pl.col("temp"),
+        dewp=pl.col("dewp"),
+        humid=pl.col("humid"),
+        wind_dir=pl.col("wind_dir"),
+        wind_speed=sane,
+        wind_gust=pl.when(pl.col("wind_gust") <= 200).then(pl.col("wind_gust")),
+        precip=pl.col("precip"),
+        pressure=pl.col("pressure"),
+        visib=pl.col("visib"),
+    )
+
+
+def clean_planes(planes: pl.DataFrame) -> pl.DataFrame:
+    """Aircraft with the columns that features use."""
+    return planes.select("batch_id", "tailnum", "seats", "engines", plane_year="year")
+
+
+def clean_airports(airports: pl.DataFrame) -> pl.DataFrame:
+    """Airports with a time zone; four Caribbean ones that flights serve are missing from the register."""
+    known = airports.select("batch_id", "faa", "tzone").drop_nulls("tzone")
+    missing = pl.DataFrame({"faa": ["BQN", "PSE", "SJU", "STT"]}).select(
+        "faa", batch_id=pl.lit("declared"), tzone=pl.lit("America/Puerto_Rico")
+    )
+    added = missing.join(known, on="faa", how="anti")
+    return pl.concat([known, added.select(known.columns)])
+
+
+def _utc(text: pl.Expr) -> pl.Expr:
+    return text.str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
+
+
+def _scheduled_arrival(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.Series:
+    """UTC time of the first HHMM `sched_arr_time` on the destination's clocks after departure."""
+    zoned = flights.join(
+        airports.select("faa", "tzone"), left_on="dest", right_on="faa", how="left", maintain_order="left"
+    )
+    minutes = (pl.col("sched_arr_time") // 100) * 60 + pl.col("sched_arr_time") % 100
+    arrivals = [
+        pl.when(pl.col("tzone") == zone).then(_next_local(pl.col("sched_dep"), minutes, zone))
+        for zone in sorted(zoned["tzone"].drop_nulls().unique())
+    ]
+    return zoned.select(sched_arr=pl.coalesce(arrivals)).to_series()
+
+
+def _next_local(after: pl.Expr, minutes: pl.Expr, zone: str) -> pl.Expr:
+    midnight = after.dt.convert_time_zone(zone).dt.replace_time_zone(None).dt.truncate("1d")
+    same_day = midnight + pl.duration(minutes=minutes)
+    candidates = [
+        (same_day + pl.duration(days=days))
+        .dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        .dt.convert_time_zone("UTC")
+        for days in (0, 1)
+    ]
+    return pl.when(candidates[0] > after).then(candidates[0]).otherwise(candidates[1])
+
+
+FLIGHT = ("carrier", "flight", "sched_dep")
+ROUTE = ("carrier", "origin", "dest")
+NUMBER = ("carrier", "flight")
+HERE = ("carrier", "origin")
+
+schedule = Source("schedule", table="flights", at="sched_dep", key=FLIGHT)
+departures = Source("departures", table="flights", at="dep_time", key=FLIGHT)
+arrivals = Source("arrivals", table="flights", at="arr_time", key=FLIGHT)
+weather = Source("weather", table="weather", at="time_hour", key=("origin", "time_hour"), lag="60m")
+
+sched_dep, sched_arr = col("sched_dep"), col("sched_arr")
+
+FEATURES = FeatureSet(
+    "flight_delay",
+    Spine(
+        table="flights",
+        key=FLIGHT,
+        facts={
+            "carrier": "string",
+            "flight": "int",
+            "origin": "string",
+            "dest": "string",
+            "tailnum": "string",
+            "distance": "int",
+            "sched_dep": "time",
+            "sched_arr": "time",
+        },
+        as_of=sched_dep.minus("60m"),
+    ),
+    [
+        # the flight itself
+        Category("carrier"),
+        Category("origin"),
+        Category("dest"),
+        Row("distance_miles", col("distance") * 1),
+        Row("hour", sched_dep.hour(NEW_YORK)),
+        Row("minute_of_day", sched_dep.minute_of_day(NEW_YORK)),
+        Row("weekday", sched_dep.weekday(NEW_YORK)),
+        Row("elapsed_minutes", sched_arr.minutes_since(sched_dep)),
+        Row("miles_per_minute", col("distance") / col("elapsed_minutes")),
+        Static("planes", by="tailnum", value="plane_year"),
+        Static("planes", by="tailnum", value="seats"),
+        # traffic
+        *(Agg(schedule, by, "count", "2h") for by in ("origin", "dest", HERE)),
+        *(Agg(departures, by, "count", "2h") for by in ("origin", "dest", HERE)),
+        Row("not_departed_2h", col("schedule_count_2h_by_origin") - col("departures_count_2h_by_origin")),
+        # delays of the last hours
+        *(
+            Agg(departures, by, "mean", window, "dep_delay")
+            for by in ("origin", "carrier", HERE, "dest", ())
+            for window in ("1h", "2h", "6h")
+        ),
+        *(Agg(departures, by, "max", "2h", "dep_delay") for by in ("origin", "dest", HERE)),
+        *(
+            Agg(arrivals, by, "mean", window, "arr_delay")
+            for by in ("origin", "carrier", HERE, "dest", ())
+            for window in ("2h", "6h")
+        ),
+        *(Agg(arrivals, by, "mean", "6h", "gain") for by in ("dest", "origin", "carrier")),
+        # the queue of flights due and not yet gone
+        *(
+            Open(schedule, departures, by, "mean_state", window, value="dep_delay")
+            for by in ("origin", "carrier", HERE, "dest", ())
+            for window in ("1h", "3h")
+        ),
+        *(
+            Open(schedule, departures, by, "count", "5h", after)
+            for by in ("origin", HERE, "dest", ())
+            for after in ("15m", "60m")
+        ),
+        *(Open(schedule, departures, by, "mean_age", "5h", "15m") for by in ("origin", ())),
+        # history
+        *(
+            Agg(arrivals, by, "mean", window, "late")
+            for by in (NUMBER, ROUTE, "dest", HERE)
+            for window in ("1d", "7d", "28d")
+        ),
+        *(Agg(arrivals, by, "mean", "28d", "gain") for by in (NUMBER, ROUTE)),
+        Agg(arrivals, NUMBER, "mean", "28d", "arr_delay"),
+        Agg(arrivals, NUMBER, "std", "28d", "arr_delay"),
+        # the aircraft's day so far
+        Last(departures, "tailnum", "dep_delay", "18h"),
+        Last(arrivals, "tailnum", "arr_delay", "18h"),
+        Last(schedule, "tailnum", "sched_arr", "18h", name="_tail_sched_arr"),
+        Last(departures, "tailnum", "age", "18h", name="tail_departed_minutes_ago"),
+        Row("tail_slack", sched_dep.minutes_since(col("_tail_sched_arr"))),
+        Row("tail_slack_left", col("tail_slack") - col("dep_delay_last_by_tailnum").coalesce(0)),
+        # weather at the origin, an hour old
+        *(
+            Last(weather, "origin", value, "6h")
+            for value in ("temp", "dewp", "humid", "wind_dir", "wind_speed", "wind_gust", "precip", "visib")
+        ),
+        Last(weather, "origin", "pressure", "6h"),
+        Last(weather, "origin", "pressure", "6h", ago="3h", name="_pressure_3h_ago"),
+        Row("pressure_change_3h", col("pressure_last_by_origin") - col("_pressure_3h_ago")),
+        Agg(weather, "origin", "sum", "3h", "precip", scale=100),
+        Agg(weather, "origin", "sum", "6h", "precip", scale=100),
+        Agg(weather, (), "min", "2h", "visib", scale=100),
+    ],
+)
