@@ -5,7 +5,7 @@ It must not open anything: a setting is a value, the rooms that use it do the wo
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlplatform.errors import ConfigurationError
@@ -24,6 +24,11 @@ class Settings:
     host: str = "127.0.0.1"
     scoring_port: int = 8080
     ui_port: int = 3000
+
+    def state_file_exists(self) -> bool:
+        """Whether the SQLite file of `state_url` is there; true for every other database."""
+        prefix = "sqlite:///"
+        return not self.state_url.startswith(prefix) or Path(self.state_url.removeprefix(prefix)).exists()
 
     @property
     def lake_catalog(self) -> Path:
@@ -59,6 +64,10 @@ class Settings:
     def ui_url(self) -> str:
         """Base URL of the Dagster UI."""
         return f"http://{self.host}:{self.ui_port}"
+
+    def at(self, *, scoring_port: int) -> "Settings":
+        """The same settings with another port for the scoring service."""
+        return replace(self, scoring_port=scoring_port)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> "Settings":

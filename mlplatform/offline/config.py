@@ -113,6 +113,13 @@ class Label(_Section):
     """From this probability on the class is true."""
 
 
+class Reference(_Section):
+    """A figure reached elsewhere on the same test rows, to compare with."""
+
+    name: str
+    figures: dict[Metric, float]
+
+
 class UseCaseConfig(_Section):
     """The attributes of `type: mlplatform.UseCase`."""
 
@@ -134,6 +141,8 @@ class UseCaseConfig(_Section):
     ]
     champion: Champion = Champion()
     drift: Drift = Drift()
+    references: list[Reference] = []
+    """Shown beside the test figures at the end of `mlplatform run`."""
     example: dict[str, str | int | float | bool | None] = {}
     """Facts of one question, scored at the end of `mlplatform run`."""
 

@@ -17,6 +17,7 @@ from mlplatform.stages.preparation.windows import KnownGroup, Slot, parts_of_num
 
 Read = Callable[[Any], Any]
 Place = tuple[tuple[str, ...], Shelves, int]
+Bound = tuple[Read, Callable[[Any], list[Any]], int, Read, Read, Read]
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,16 @@ class SourceIntake:
     closings: list[ItemIntake] = field(default_factory=list)
 
     def bind(self) -> None:
-        """Turn names of columns into positions of one tuple, which is what `take` works on."""
-        slots = [slot for user in self.known for slot in (*user.group.sums, *user.group.values)]
-        self._columns = self._columns_used(slots)
+        """Turn names of columns into positions in one list of facts, which is what `take` works on.
+
+        The list holds the columns, then four parts per number, then the row's key.
+        """
+        slots = [slot for user in self.known for slot in (*user.group.sums, *user.group.columns)]
+        numbers = list(dict.fromkeys((column, scale) for column, scale, _ in slots))
+        self._columns = self._columns_used()
         self._lag = microseconds(self.source.lag)
         self._read = tuple_reader(self._columns)
-        self._item = key_reader(self._positions(self.source.key))
-        self._order = tuple_reader(self._positions(self.source.key))
-        numbers = list(dict.fromkeys((column, scale) for column, scale, _ in slots if scale))
+        self._item = tuple_reader(self._positions(self.source.key))
         self._numbers = [(self._columns.index(column), scale) for column, scale in numbers]
         self._known = [self._bound(user, numbers) for user in self.known]
         self._items = [
@@ -76,11 +79,12 @@ class SourceIntake:
             facts = self._read(row)
             if facts[0] is None:
                 return
-            item = self._item(facts)
-            if item is None:
+            known, item = facts[0] + self._lag, self._item(facts)
+            if None in item:
                 raise self._unidentified()
             for position, scale in self._numbers:
                 facts += parts_of_number(facts[position], scale)
+            facts += (item,)
             states = [
                 (close, tuple([int(facts[value] or 0) for value in values]))
                 for close, values in self._closings
@@ -95,39 +99,39 @@ class SourceIntake:
                 f"an event of source {self.source.name!r} has a value that is not a number: {error}.",
                 hint="Repair or reject the row before it is sent; columns that are aggregated hold numbers.",
             ) from error
-        known, order = facts[0] + self._lag, self._order(facts)
-        for key_of, at, place, sums, values in self._known:
+        for key_of, at, place, sums, values, kept in self._known:
             key = key_of(facts)
             if key is not None:
-                at(key)[place].add(known, order, sums(facts), values(facts))
+                at(key)[place].add(known, sums(facts), values(facts), kept(facts))
         for tell, places in self._items:
             keyed = [(at, key_of(facts), place) for key_of, at, place in places]
             tell(item, known, [at(key)[place] for at, key, place in keyed if key is not None])
         for close, state in states:
             close(item, known, state)
 
-    def _columns_used(self, slots: Sequence[Slot]) -> list[str]:
+    def _columns_used(self) -> list[str]:
         """The clock first, then every column that is a key or a value, each once."""
-        keys = [*(user.by for user in self.known), *(by for item in self.items for by, _, _ in item.places)]
-        closing = [value for item in self.closings for value in item.values]
-        used = [*self.source.key, *(c for by in keys for c in by), *(s[0] for s in slots), *closing]
+        used = [*self.source.key]
+        for user in self.known:
+            slots = (*user.group.sums, *user.group.columns)
+            used += [*user.by, *(column for column, _, _ in slots), *user.group.kept]
+        used += [column for item in self.items for by, _, _ in item.places for column in by]
+        used += [value for item in self.closings for value in item.values]
         return list(dict.fromkeys([self.source.at, *used]))
 
     def _positions(self, columns: Sequence[str]) -> list[int]:
         return [self._columns.index(column) for column in columns]
 
-    def _bound(
-        self, user: KnownIntake, numbers: list[tuple[str, int]]
-    ) -> tuple[Read, Callable[[Any], list[Any]], int, Read, Read]:
+    def _bound(self, user: KnownIntake, numbers: list[tuple[str, int]]) -> Bound:
         def position(slot: Slot) -> int:
             column, scale, part = slot
-            if not scale:
-                return self._columns.index(column)
             return len(self._columns) + 4 * numbers.index((column, scale)) + part
 
+        order = len(self._columns) + 4 * len(numbers)
         sums = tuple_reader([position(slot) for slot in user.group.sums])
-        values = tuple_reader([position(slot) for slot in user.group.values])
-        return key_reader(self._positions(user.by)), user.shelves.at, user.place, sums, values
+        values = tuple_reader([position(slot) for slot in user.group.columns])
+        kept = tuple_reader([order, *self._positions(user.group.kept)] if user.group.ordered else [])
+        return key_reader(self._positions(user.by)), user.shelves.at, user.place, sums, values, kept
 
     def _unidentified(self) -> FeatureError:
         return FeatureError(

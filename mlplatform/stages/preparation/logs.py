@@ -5,62 +5,66 @@ They must not know features; `windows.py` and `open_items.py` say what is summed
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, Protocol
 
 Key = tuple[Any, ...]
 Facts = Mapping[str, Any]
+Numbers = tuple[int, ...]
 
 _WORTH_DROPPING = 256
 
 
 class Log:
-    """Rows of one key in order of known time: prefix sums of numbers, and values as they are.
+    """Rows of one key in order of known time.
 
-    `order` holds the keys that order rows known at the same moment; None where nobody asks for the order.
+    Beside the times: prefix sums (one tuple per row, and one before the first), columns of whole numbers for
+    extremes, and for last values the rows themselves, whose first entry orders rows known at one moment.
+    What no feature of the group needs stays empty.
     """
 
-    __slots__ = ("order", "sums", "times", "values")
+    __slots__ = ("columns", "kept", "sums", "times")
 
-    def __init__(self, sums: int, values: int, *, ordered: bool) -> None:
+    def __init__(self, sums: int, columns: int) -> None:
         self.times: list[int] = []
-        self.order: list[Key] | None = [] if ordered else None
-        self.sums: list[list[int]] = [[0] for _ in range(sums)]
-        self.values: list[list[Any]] = [[] for _ in range(values)]
+        self.sums: list[Numbers] = [(0,) * sums]
+        self.columns: list[list[int | None]] = [[] for _ in range(columns)]
+        self.kept: list[Key] = []
 
-    def add(self, known: int, order: Key, numbers: Sequence[int], values: Sequence[Any]) -> None:
-        """Insert a row where its time (and, at the same time, its order key) belongs."""
-        times = self.times
-        if times and known <= times[-1]:
-            position = self._position(known, order)
+    def add(self, known: int, numbers: Numbers, values: Sequence[int | None], kept: Key) -> None:
+        """Insert a row where its time (and, at the same time, its order) belongs."""
+        times, sums = self.times, self.sums
+        if times and known <= times[-1] and (kept or known < times[-1]):
+            position = self._position(known, kept)
             if position < len(times):
-                self._insert(position, known, order, numbers, values)
+                self._insert(position, known, numbers, values, kept)
                 return
         times.append(known)
-        if self.order is not None:
-            self.order.append(order)
-        for prefix, number in zip(self.sums, numbers, strict=True):
-            prefix.append(prefix[-1] + number)
-        for kept, value in zip(self.values, values, strict=True):
-            kept.append(value)
+        if numbers:
+            sums.append((*map(add, sums[-1], numbers),))
+        if values:
+            for column, value in enumerate(values):
+                self.columns[column].append(value)
+        if kept:
+            self.kept.append(kept)
 
-    def _position(self, known: int, order: Key) -> int:
+    def _position(self, known: int, kept: Key) -> int:
         position = bisect_right(self.times, known)
-        if self.order is not None:
-            while position and self.times[position - 1] == known and self.order[position - 1] > order:
+        if kept:
+            while position and self.times[position - 1] == known and self.kept[position - 1][0] > kept[0]:
                 position -= 1
         return position
 
     def _insert(
-        self, position: int, known: int, order: Key, numbers: Sequence[int], values: Sequence[Any]
+        self, position: int, known: int, numbers: Numbers, values: Sequence[int | None], kept: Key
     ) -> None:
         self.times.insert(position, known)
-        if self.order is not None:
-            self.order.insert(position, order)
-        for prefix, number in zip(self.sums, numbers, strict=True):
-            prefix[position + 1 :] = [sum_ + number for sum_ in prefix[position:]]
-        for kept, value in zip(self.values, values, strict=True):
-            kept.insert(position, value)
+        if numbers:
+            self.sums[position + 1 :] = [(*map(add, row, numbers),) for row in self.sums[position:]]
+        for column, value in zip(self.columns, values, strict=True):
+            column.insert(position, value)
+        if kept:
+            self.kept.insert(position, kept)
 
     def drop_before(self, moment: int) -> bool:
         """Forget rows up to `moment` where that is worth it; True if no later row is left.
@@ -70,7 +74,8 @@ class Log:
         position = bisect_right(self.times, moment)
         nothing_left = position == len(self.times)
         if position > _WORTH_DROPPING and position * 2 > len(self.times):
-            for column in (self.times, *self.sums, *self.values, self.order or []):
+            del self.times[:position], self.sums[:position], self.kept[:position]
+            for column in self.columns:
                 del column[:position]
         return nothing_left
 
@@ -99,6 +104,7 @@ class Shelves:
         self._groups: list[Group] = []
         self._shelves: dict[Any, list[Any]] = {}
         self._nothing: dict[str, Any] = {}
+        self.get = self._shelves.get
 
     def join(self, group: Group) -> int:
         """Give a group its place on every shelf."""
@@ -108,9 +114,10 @@ class Shelves:
 
     def at(self, key: Any) -> list[Any]:
         """The shelf of a key, made if it is new."""
-        shelf = self._shelves.get(key)
-        if shelf is None:
-            shelf = self._shelves[key] = [group.new() for group in self._groups]
+        return self.get(key) or self._new(key)
+
+    def _new(self, key: Any) -> list[Any]:
+        shelf = self._shelves[key] = [group.new() for group in self._groups]
         return shelf
 
     def step(self) -> Callable[[int, dict[str, Any]], None]:

@@ -4,16 +4,15 @@ They must not know which feature set they belong to; `online.py` feeds and asks 
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlplatform.stages.preparation.declarations import Open
 from mlplatform.stages.preparation.durations import microseconds
-from mlplatform.stages.preparation.logs import Log
+from mlplatform.stages.preparation.logs import Log, Numbers
 
 MINUTE = 60_000_000
 
-Numbers = tuple[int, ...]
 Closing = tuple[int, int, int, Numbers]
 """When closed, when due, +1 (or -1: an earlier closing taken back), and the values it was closed with."""
 
@@ -32,22 +31,27 @@ class OpenLog:
     __slots__ = ("closed", "closings", "told")
 
     def __init__(self, values: int) -> None:
-        self.told = Log(1, 0, ordered=False)
-        self.closed = Log(2 + values, 1, ordered=False)
+        self.told = Log(1, 0)
+        self.closed = Log(2 + values, 0)
         self.closings: list[Closing] = []
 
     def tell(self, due: int) -> None:
         """Take an item that is due at `due`."""
-        self.told.add(due, (), (due,), ())
+        self.told.add(due, (due,), (), ())
 
     def close(self, due: int, closed: int, values: Numbers, sign: int) -> None:
         """Take the closing of an item; with `sign` -1 take it back."""
         closing = (closed, due, sign, values)
-        numbers = (sign, sign * due, *[sign * value for value in values])
-        self.closed.add(due, (), numbers, (closing,))
-        insort(self.closings, closing)
+        if sign > 0:
+            self.closed.add(due, (1, due, *values), (), (closing,))
+        else:
+            self.closed.add(due, (-1, -due, *[-value for value in values]), (), (closing,))
+        if not self.closings or closing > self.closings[-1]:
+            self.closings.append(closing)
+        else:
+            insort(self.closings, closing)
 
-    def closed_after(self, asked: int, low: int, high: int) -> Iterable[Closing]:
+    def closed_after(self, asked: int, low: int, high: int) -> Sequence[Closing]:
         """Closings later than `asked`, among them all of the closed items `low` to `high`."""
         closings = self.closings
         if not closings or closings[-1][0] <= asked:
@@ -55,7 +59,7 @@ class OpenLog:
         position = bisect_right(closings, (asked, _FOREVER))
         if len(closings) - position < high - low:
             return closings[position:]
-        return [closing for closing in self.closed.values[0][low:high] if closing[0] > asked]
+        return [closing for (closing,) in self.closed.kept[low:high] if closing[0] > asked]
 
     def drop_before(self, moment: int) -> bool:
         """Forget items due up to `moment` and what was closed by then; True if none is left."""
@@ -72,7 +76,7 @@ class OpenGroup:
         self.reach_us = max(microseconds(feature.window) for feature in features)
         self.nothing = {feature.name: 0 if feature.fn == "count" else None for feature in features}
         windows = {(microseconds(f.after), microseconds(f.window)) for f in features}
-        self._offsets = sorted({offset for window in windows for offset in window})
+        self._offsets = sorted({offset for window in windows for offset in window}, reverse=True)
         self._readers = [
             (
                 after,
@@ -94,26 +98,34 @@ class OpenGroup:
 
     def read(self, log: OpenLog, asked: int, row: dict[str, Any]) -> None:
         """Write the features at time `asked` into `row`."""
-        times, closed_times = log.told.times, log.closed.times
-        told = [bisect_right(times, asked - offset) for offset in self._offsets]
-        closed = [bisect_right(closed_times, asked - offset) for offset in self._offsets]
-        late = log.closed_after(asked, closed[-1], closed[0])
-        (due_sums,), sums = log.told.sums, log.closed.sums
-        counts, closed_sums = sums[0], sums[1]
+        told, closed = _searched(log.told, asked, self._offsets), _searched(log.closed, asked, self._offsets)
+        late = log.closed_after(asked, closed[0][0], closed[-1][0])
         for after, window, end, start, features in self._readers:
-            high, low = closed[end], closed[start]
-            n_closed = counts[high] - counts[low]
-            n_open = told[end] - told[start] - n_closed
-            due = due_sums[told[end]] - due_sums[told[start]] - (closed_sums[high] - closed_sums[low])
-            still = [c for c in late if asked - window < c[1] <= asked - after] if late else ()
-            for _, due_then, sign, _ in still:
-                n_closed, n_open, due = n_closed - sign, n_open + sign, due + sign * due_then
+            (last, told_until), (first, told_before) = told[end], told[start]
+            (_, until), (_, before) = closed[end], closed[start]
+            n_closed = until[0] - before[0]
+            n_open = last - first - n_closed
+            due = told_until[0] - told_before[0] - until[1] + before[1]
+            still: Sequence[Closing] = ()
+            if late:
+                still = [closing for closing in late if asked - window < closing[1] <= asked - after]
+                for _, due_then, sign, _ in still:
+                    n_closed, n_open, due = n_closed - sign, n_open + sign, due + sign * due_then
             for name, finish, slot in features:
-                state = 0
-                if slot:
-                    state = sums[slot][high] - sums[slot][low]
+                state = until[slot] - before[slot]
+                if still and slot:
                     state -= sum(sign * values[slot - 2] for _, _, sign, values in still)
                 row[name] = finish(asked, n_open, due, n_closed, state)
+
+
+def _searched(log: Log, asked: int, offsets: Sequence[int]) -> list[tuple[int, Numbers]]:
+    """Per offset (the longest first) how many rows come up to then, and their sums."""
+    found = []
+    position = 0
+    for offset in offsets:
+        position = bisect_right(log.times, asked - offset, position)
+        found.append((position, log.sums[position]))
+    return found
 
 
 class OpenItems:

@@ -17,11 +17,21 @@ MINUTE = 60_000_000
 Reader = Callable[[Log, int, int], Any]
 """Of a log, the rows from the first position up to before the second."""
 
+Mean = tuple[str, int, int, int]
+"""Name, slots of count and total, and scale."""
+
 Slot = tuple[str, int, int]
 """Column, scale (0: as it is), and which of `parts_of_number` (COUNT, TOTAL, SQUARES, NUMBER)."""
 
 COUNT, TOTAL, SQUARES, NUMBER = range(4)
-_NEEDS = {"count": (COUNT,), "sum": (TOTAL,), "mean": (COUNT, TOTAL), "std": (COUNT, TOTAL, SQUARES)}
+_NEEDS = {
+    "count": (COUNT,),
+    "sum": (TOTAL,),
+    "mean": (COUNT, TOTAL),
+    "std": (COUNT, TOTAL, SQUARES),
+    "min": (COUNT,),
+    "max": (COUNT,),
+}
 
 
 def parts_of_number(value: Any, scale: int) -> tuple[int, int, int, int | None]:
@@ -42,14 +52,9 @@ class KnownGroup:
         aggregates = [feature for feature in features if isinstance(feature, Agg)]
         lasts = [feature for feature in features if isinstance(feature, Last)]
         self.sums = _slots(aggregates)
-        self.values = list(
-            dict.fromkeys(
-                [
-                    *((f.value, 0, NUMBER) for f in lasts if f.value != "age"),
-                    *((f.value or "", f.scale, NUMBER) for f in aggregates if f.fn in ("min", "max")),
-                ]
-            )
-        )
+        extremes = [(f.value or "", f.scale, NUMBER) for f in aggregates if f.fn in ("min", "max")]
+        self.columns = list(dict.fromkeys(extremes))
+        self.kept = list(dict.fromkeys(f.value for f in lasts if f.value != "age"))
         self.ordered = bool(lasts)
         self.reach_us = max(map(_reach, features))
         self.nothing = {f.name: _of_nothing(f) for f in features}
@@ -58,40 +63,63 @@ class KnownGroup:
 
     def new(self) -> Log:
         """An empty log."""
-        return Log(len(self.sums), len(self.values), ordered=self.ordered)
+        return Log(len(self.sums), len(self.columns))
 
     def read(self, log: Log, asked: int, row: dict[str, Any]) -> None:
         """Write the features at time `asked` into `row`."""
-        times = log.times
+        times, sums = log.times, log.sums
         high = bisect_right(times, asked)
-        for window, readers in self._windows:
-            low = bisect_right(times, asked - window, 0, high)
-            for name, read in readers:
+        low = 0
+        for window, counts, means, others in self._windows:
+            low = bisect_right(times, asked - window, low, high)
+            for name in counts:
+                row[name] = high - low
+            if means:
+                until, before = sums[high], sums[low]
+                for name, count, total, scale in means:
+                    n = until[count] - before[count]
+                    row[name] = (until[total] - before[total]) / (n * scale) if n else None
+            for name, read in others:
                 row[name] = read(log, low, high)
         for ago, reach, nothing, values, ages in self._moments:
             last = (bisect_right(times, asked - ago, 0, high) if ago else high) - 1
             if last < 0 or times[last] <= asked - reach:
                 row.update(nothing)
                 continue
+            kept = log.kept[last]
             for name, slot in values:
-                row[name] = log.values[slot][last]
+                row[name] = kept[slot]
             for name in ages:
                 row[name] = (asked - times[last]) // MINUTE
 
-    def _window_readers(self, features: Iterable[Agg]) -> list[tuple[int, list[tuple[str, Reader]]]]:
-        """Features by window, as those of one window share the search for its beginning."""
-        windows: dict[int, list[tuple[str, Reader]]] = {}
-        for feature in features:
-            windows.setdefault(microseconds(feature.window), []).append((feature.name, self._reader(feature)))
-        return list(windows.items())
+    def _window_readers(
+        self, features: Sequence[Agg]
+    ) -> list[tuple[int, list[str], list[Mean], list[tuple[str, Reader]]]]:
+        """Features by window, the widest first: each search begins where the wider window begins.
+
+        Counts of rows and means are most of what is declared, and read without a call.
+        """
+        readers = []
+        for window in sorted({microseconds(f.window) for f in features}, reverse=True):
+            members = [f for f in features if microseconds(f.window) == window]
+            counts = [f.name for f in members if f.value is None]
+            means = [self._mean(f) for f in members if f.fn == "mean"]
+            others = [(f.name, self._reader(f)) for f in members if f.value is not None and f.fn != "mean"]
+            readers.append((window, counts, means, others))
+        return readers
+
+    def _slots_of(self, feature: Agg) -> list[int]:
+        return [self.sums.index((feature.value or "", feature.scale, part)) for part in _NEEDS[feature.fn]]
+
+    def _mean(self, feature: Agg) -> Mean:
+        count, total = self._slots_of(feature)
+        return feature.name, count, total, feature.scale
 
     def _reader(self, feature: Agg) -> Reader:
-        if feature.value is None:
-            return lambda log, low, high: high - low
         if feature.fn in ("min", "max"):
-            return _extreme(feature, self.values.index((feature.value, feature.scale, NUMBER)))
-        slots = [self.sums.index((feature.value, feature.scale, part)) for part in _NEEDS[feature.fn]]
-        return _FINISH[feature.fn](*slots, feature.scale)
+            column = self.columns.index((feature.value or "", feature.scale, NUMBER))
+            return _extreme(feature, column, *self._slots_of(feature))
+        return _FINISH[feature.fn](*self._slots_of(feature), feature.scale)
 
     def _last_readers(
         self, features: Iterable[Last]
@@ -104,7 +132,7 @@ class KnownGroup:
             (
                 *moment,
                 {f.name: None for f in members},
-                [(f.name, self.values.index((f.value, 0, NUMBER))) for f in members if f.value != "age"],
+                [(f.name, 1 + self.kept.index(f.value)) for f in members if f.value != "age"],
                 [f.name for f in members if f.value == "age"],
             )
             for moment, members in moments.items()
@@ -112,7 +140,7 @@ class KnownGroup:
 
 
 def _slots(features: Iterable[Agg]) -> list[Slot]:
-    summed = [f for f in features if f.value is not None and f.fn not in ("min", "max")]
+    summed = [f for f in features if f.value is not None]
     return list(dict.fromkeys((f.value or "", f.scale, part) for f in summed for part in _NEEDS[f.fn]))
 
 
@@ -128,56 +156,43 @@ def _of_nothing(feature: Agg | Last) -> int | float | None:
     return None
 
 
-def _extreme(feature: Agg, slot: int) -> Reader:
+def _extreme(feature: Agg, column: int, count: int) -> Reader:
     scale = feature.scale
-    choose: Callable[[Iterable[int]], int] = max if feature.fn == "max" else min
+    choose: Callable[[Iterable[Any]], int] = max if feature.fn == "max" else min
 
     def read(log: Log, low: int, high: int) -> Any:
-        present = log.values[slot][low:high]
-        if None in present:
-            present = [value for value in present if value is not None]
-        return _unscale(choose(present), scale) if present else None
+        n = log.sums[high][count] - log.sums[low][count]
+        if not n:
+            return None
+        values = log.columns[column][low:high]
+        if n < high - low:
+            return _unscale(choose([value for value in values if value is not None]), scale)
+        return _unscale(choose(values), scale)
 
     return read
 
 
 def _count(count: int, scale: int) -> Reader:
-    def read(log: Log, low: int, high: int) -> Any:
-        counts = log.sums[count]
-        return counts[high] - counts[low]
-
-    return read
+    return lambda log, low, high: log.sums[high][count] - log.sums[low][count]
 
 
 def _sum(total: int, scale: int) -> Reader:
-    def read(log: Log, low: int, high: int) -> Any:
-        totals = log.sums[total]
-        return _unscale(totals[high] - totals[low], scale)
-
-    return read
-
-
-def _mean(count: int, total: int, scale: int) -> Reader:
-    def read(log: Log, low: int, high: int) -> Any:
-        counts, totals = log.sums[count], log.sums[total]
-        n = counts[high] - counts[low]
-        return float(totals[high] - totals[low]) / float(n * scale) if n else None
-
-    return read
+    return lambda log, low, high: _unscale(log.sums[high][total] - log.sums[low][total], scale)
 
 
 def _std(count: int, total: int, squares: int, scale: int) -> Reader:
     def read(log: Log, low: int, high: int) -> Any:
-        counts, totals, squared = log.sums[count], log.sums[total], log.sums[squares]
-        n, s = counts[high] - counts[low], totals[high] - totals[low]
+        until, before = log.sums[high], log.sums[low]
+        n, s = until[count] - before[count], until[total] - before[total]
         if n < 2:
             return None
-        return math.sqrt(float(n * (squared[high] - squared[low]) - s * s) / float(n * (n - 1))) / scale
+        spread = n * (until[squares] - before[squares]) - s * s
+        return math.sqrt(float(spread) / float(n * (n - 1))) / scale
 
     return read
 
 
-_FINISH: dict[str, Callable[..., Reader]] = {"count": _count, "sum": _sum, "mean": _mean, "std": _std}
+_FINISH: dict[str, Callable[..., Reader]] = {"count": _count, "sum": _sum, "std": _std}
 
 
 def _unscale(number: int, scale: int) -> int | float:

@@ -1,0 +1,69 @@
+"""`mlplatform score`: one question to the running scoring service."""
+
+import json as json_library
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlplatform.cli.app import Json, UseCaseName, app
+from mlplatform.cli.output import emit, out
+from mlplatform.crosscutting.scoring_client import ScoringClient
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline import project
+
+
+@app.command()
+def score(
+    use_case: UseCaseName,
+    facts: Annotated[
+        list[str] | None,
+        typer.Argument(help="Facts as name=value, or one JSON object; the declared example if left out."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Ask the scoring service one question, for example: mlplatform score flight_delay tailnum=N14228."""
+    declared = project.load(project.find(use_case, Path.cwd()))
+    asked = {**declared.config.example, **_facts(facts or [], declared.feature_set.spine.facts)}
+    with ScoringClient(Settings.load().scoring_url) as client:
+        answer = client.score(declared.name, asked)
+    if json:
+        emit(answer)
+        return
+    for name, value in answer.items():
+        out.print(f"{name:>14}: {value}", markup=False)
+
+
+def _facts(words: list[str], types: dict[str, Any]) -> dict[str, Any]:
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        try:
+            given = json_library.loads(words[0])
+        except ValueError as error:
+            raise typer.BadParameter(f"not JSON: {error}") from error
+        return dict(given)
+    facts = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or name not in types:
+            raise typer.BadParameter(
+                f"got {word!r}; allowed: name=value with a name out of {', '.join(types)}"
+            )
+        facts[name] = _value(name, text, types[name])
+    return facts
+
+
+def _value(name: str, text: str, kind: str) -> Any:
+    if text == "":
+        return None
+    try:
+        match kind:
+            case "int":
+                return int(text)
+            case "float":
+                return float(text)
+            case "bool":
+                return {"true": True, "false": False}[text.lower()]
+            case _:
+                return text
+    except (ValueError, KeyError) as error:
+        raise typer.BadParameter(f"{name}={text!r} is not of type {kind}") from error

@@ -1,0 +1,98 @@
+"""`mlplatform up`: broker, Dagster UI and daemon, and scoring service, together in the foreground."""
+
+import sys
+from pathlib import Path
+
+import httpx
+
+from mlplatform.cli.app import app
+from mlplatform.cli.output import err, out
+from mlplatform.crosscutting.bus.embedded import broker_process, is_local
+from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
+from mlplatform.crosscutting.scoring_client import ScoringClient
+from mlplatform.crosscutting.settings import Settings
+
+
+@app.command()
+def up() -> None:
+    """Start everything and keep it running; Ctrl-C ends it all."""
+    settings = Settings.load()
+    specs = [broker_process(settings.broker_url, settings.home)] if is_local(settings.broker_url) else []
+    specs += [dagster_process(settings), scoring_process(settings)]
+
+    def opened() -> None:
+        out.print(f"Dagster UI   {settings.ui_url}", markup=False)
+        out.print(f"scoring      {settings.scoring_url}/docs", markup=False)
+        out.print(f"broker       {settings.broker_url}", markup=False)
+        out.print("Ctrl-C ends everything.")
+        sys.stdout.flush()
+
+    def told(name: str, event: str) -> None:
+        err.print(f"{name}: {event}", markup=False)
+
+    Supervisor(specs, progress=told).run(on_ready=opened)
+
+
+def dagster_process(settings: Settings) -> ProcessSpec:
+    """The Dagster UI with its daemon and code server."""
+    from mlplatform.offline.run import prepare_instance
+
+    return ProcessSpec(
+        name="dagster",
+        command=(
+            *(sys.executable, "-W", "ignore", "-m", "dagster", "dev", *_workspace(Path.cwd())),
+            *("--host", settings.host, "--port", str(settings.ui_port), "--live-data-poll-rate", "5000"),
+        ),
+        log=settings.home / "logs" / "dagster.log",
+        environment={
+            "DAGSTER_HOME": str(prepare_instance(settings)),
+            "MLPLATFORM_HOME": str(settings.home),
+            "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "PYTHONWARNINGS": "ignore",
+        },
+        ready=lambda: _answers(f"{settings.ui_url}/server_info"),
+        port=settings.ui_port,
+        port_setting="MLPLATFORM_UI_PORT",
+        host=settings.host,
+    )
+
+
+def scoring_process(settings: Settings) -> ProcessSpec:
+    """The online scoring service; it is up before there is a champion, and takes one up when there is."""
+    return ProcessSpec(
+        name="scoring",
+        command=(sys.executable, "-m", "mlplatform.online.server"),
+        log=settings.home / "logs" / "scoring.log",
+        environment={
+            "MLPLATFORM_HOME": str(settings.home),
+            "MLPLATFORM_SCORING_PORT": str(settings.scoring_port),
+            "OMP_NUM_THREADS": "1",
+        },
+        ready=lambda: _answers(f"{settings.scoring_url}/health/live"),
+        port=settings.scoring_port,
+        port_setting="MLPLATFORM_SCORING_PORT",
+        host=settings.host,
+    )
+
+
+def scoring_ready(settings: Settings) -> bool:
+    """Whether the scoring service has a champion in use."""
+    with ScoringClient(settings.scoring_url) as client:
+        return client.is_ready()
+
+
+def _workspace(here: Path) -> list[str]:
+    """What Dagster is to load: the project's own workspace if there is one, else this package."""
+    if (here / "workspace.yaml").exists():
+        return ["-w", str(here / "workspace.yaml")]
+    pyproject = here / "pyproject.toml"
+    if pyproject.exists() and "[tool.dagster]" in pyproject.read_text():
+        return []
+    return ["-m", "mlplatform.definitions"]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
