@@ -75,6 +75,7 @@ def _add_models(app: FastAPI, service: ScoringService) -> None:
     tags: list[Any] = ["open inference protocol"]
 
     @app.get("/v2", tags=tags, summary="Server metadata")
+    @app.get("/v2/", include_in_schema=False)
     async def server() -> dict[str, Any]:
         return {"name": _NAME, "version": installed(_NAME), "extensions": []}
 

@@ -29,7 +29,7 @@ class ScoringApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path: str = scope["path"] if scope["type"] == "http" else ""
-        if path.startswith(_SCORE) or (path.startswith(_MODELS) and path.endswith(_INFER)):
+        if path.startswith(_SCORE) or (path.startswith(_MODELS) and path.endswith(_INFER, len(_MODELS))):
             await self._answer(path, scope, receive, send)
         else:
             await self._otherwise(scope, receive, send)
@@ -59,11 +59,11 @@ class ScoringApp:
             await send_json(send, 200, answer)
 
     async def _infer(self, path: str, scope: Scope, body: bytes) -> bytes:
-        use_case, _, version = path[len(_MODELS) : -len(_INFER)].partition("/versions/")
+        use_case, versioned, version = path[len(_MODELS) : -len(_INFER)].partition("/versions/")
         if any(name == _BINARY for name, _ in scope["headers"]):
             raise RequestError(
                 "the binary tensor extension is not supported.",
                 hint="Send JSON: with tritonclient, set_data_from_numpy(…, binary_data=False).",
             )
         request = inference.read_request(body)
-        return encode(await self._service.infer(use_case, request, version or None))
+        return encode(await self._service.infer(use_case, request, version if versioned else None))

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from mlplatform.errors import ModelError
 from mlplatform.online.http import application
 from mlplatform.online.scoring_app import INFER_CAP, SCORE_CAP, ScoringApp
 from mlplatform_tests.online.world import FEATURES, USE_CASE, Trained, World, facts_of
@@ -31,7 +33,7 @@ def facts(trained: Trained) -> dict[str, Any]:
 
 def ask(app: ScoringApp, method: str, path: str, **more: Any) -> httpx.Response:
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
             return await client.request(method, path, **more)
 
@@ -181,7 +183,7 @@ async def called(app: ScoringApp, path: str, receive: Callable[[], Awaitable[dic
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": path, "headers": []}
-    await app(scope, receive, send)  # type: ignore[arg-type]
+    await app(scope, receive, send)
     return sent[0]["status"] if sent else 0
 
 
@@ -300,6 +302,9 @@ def test_another_version_is_not_found(app: ScoringApp) -> None:
         response = ask(app, method, f"{MODEL}/versions/7/{path}".rstrip("/"), json=one())
         assert response.status_code == 404
         assert response.json()["error"] == "got version '7' of 'returns'; in use: 1."
+    for path in ("/versions//infer", "/versions/1/x/infer", "/versions/1/versions/1/infer"):
+        assert ask(app, "POST", f"{MODEL}{path}", json=one()).status_code == 404
+    assert ask(app, "GET", "/v2/models/infer").status_code == 404
 
 
 def test_health(app: ScoringApp) -> None:
@@ -332,7 +337,8 @@ def test_metadata_lists_the_schema_of_the_release(app: ScoringApp, trained: Trai
         assert [o["name"] for o in body["outputs"]] == ["probability", "class", "prediction_id"]
         assert body["parameters"]["features"] == list(FEATURES.names)
         assert body["parameters"]["categories"] == {"shop": ["a", "b", "d", "ü"]}
-    assert ask(app, "GET", "/v2").json()["name"] == "mlplatform"
+    for path in ("/v2", "/v2/"):
+        assert ask(app, "GET", path).json()["name"] == "mlplatform"
     assert ask(app, "GET", f"{MODEL}/ready").json() == {"name": USE_CASE, "ready": True}
     assert ask(app, "GET", "/v2/models/later/ready").status_code == 503
 
@@ -344,6 +350,24 @@ def test_status_says_what_is_in_use_and_in_memory(app: ScoringApp, trained: Trai
     assert used["memory"]["newest"] == "2024-03-06"
     assert used["memory"]["rows"]["placed"] == trained.frame.height
     assert body["use_cases"]["later"] == {"ready": False, "problem": body["use_cases"]["later"]["problem"]}
+
+
+def test_a_defect_is_an_error_of_ours_and_is_not_hidden(ready: World, facts: dict[str, Any]) -> None:
+    def refuse(row: Sequence[float]) -> float:
+        raise ModelError("the library refused")
+
+    def defect(row: Sequence[float]) -> float:
+        raise RuntimeError("secret")
+
+    releases = ready.releases()
+    releases.poll()
+    bundle, app = releases.current[USE_CASE], application(releases, poll_seconds=0)
+    releases.current = {USE_CASE: replace(bundle, score_row=refuse)}
+    response = ask(app, "POST", SCORE, json=facts)
+    assert (response.status_code, response.json()) == (500, {"error": "the library refused"})
+    releases.current = {USE_CASE: replace(bundle, score_row=defect)}
+    with pytest.raises(RuntimeError, match="secret"):
+        ask(app, "POST", SCORE, json=facts)
 
 
 def test_other_paths_get_an_error_in_the_same_form(app: ScoringApp) -> None:

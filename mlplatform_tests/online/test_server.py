@@ -54,7 +54,7 @@ def until(condition: object, what: str) -> None:
 def looked(client: ScoringClient) -> bool:
     """Whether the service answers and has looked for releases once."""
     try:
-        return client.status()["trouble"] == ""
+        return bool(client.status()["trouble"] == "")
     except ServiceError:
         return False
 

@@ -211,26 +211,23 @@ class _Batch:
     def _codes(self, frame: pl.DataFrame, by: tuple[str, ...], what: str) -> Ints:
         """A whole number per key, the same in every table; -1 where a part of the key is missing."""
         _require(frame, by, f"{what} (as a key of features)")
-        codes = np.zeros(frame.height, dtype=np.int64)
-        missing = np.zeros(frame.height, dtype=bool)
-        for column in by:
-            known = self._dictionary(column)
-            found = frame.select(column).join(known, on=column, how="left", maintain_order="left")["code"]
-            missing |= found.is_null().to_numpy()
-            codes = codes * (known.height + 1) + found.fill_null(0).to_numpy()
-        return np.where(missing, -1, codes)
+        if not by:
+            return np.zeros(frame.height, dtype=np.int64)
+        known = self._dictionary(by)
+        found = frame.select(by).join(known, on=list(by), how="left", maintain_order="left")["code"]
+        return found.fill_null(-1).to_numpy()
 
-    def _read_dictionary(self, column: str) -> pl.DataFrame:
-        seen = [self._rows[column]]
-        seen += [table[column] for table in self._tables.values() if column in table.columns]
-        types = {series.dtype for series in seen}
-        if len(types) > 1:
-            raise FeatureError(
-                f"column {column!r} is a key of features but has several types: {types}.",
-                hint="Give it one type in every table where it is a key.",
-            )
-        values = pl.concat([series.unique() for series in seen]).unique().drop_nulls().sort()
-        return values.to_frame().with_columns(code=pl.int_range(pl.len(), dtype=pl.Int64))
+    def _read_dictionary(self, by: tuple[str, ...]) -> pl.DataFrame:
+        tables = [self._rows, *(t for t in self._tables.values() if set(by) <= set(t.columns))]
+        for column in by:
+            types = {table[column].dtype for table in tables}
+            if len(types) > 1:
+                raise FeatureError(
+                    f"column {column!r} is a key of features but has several types: {types}.",
+                    hint="Give it one type in every table where it is a key.",
+                )
+        keys = pl.concat([table.select(by).unique() for table in tables]).unique().drop_nulls()
+        return keys.sort(by).with_columns(code=pl.int_range(pl.len(), dtype=pl.Int64))
 
     def _table(self, name: str, needed: Sequence[str], wanted_by: str) -> pl.DataFrame:
         if name not in self._tables:

@@ -1,7 +1,7 @@
 """Sorted search on prefix sums: where windows begin and end among rows sorted by key and time.
 
 Key and time of a row are folded into one whole number, so that a window is two binary searches; asking in
-sorted order makes each search ten times cheaper. It must not know features; `batch.py` brings the arrays.
+sorted order makes each search ten times cheaper. Where 64 bits are too few, keys and times are numbered. It must not know features; `batch.py` brings the arrays.
 """
 
 from dataclasses import dataclass, field
@@ -42,23 +42,34 @@ class Search:
     _found: dict[int, Ints] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        asked = self.questions.codes
         self._first = int(self.times.min(initial=2**62)) - 1
-        self._span = max(int(self.times.max(initial=0)) - self._first, 0) + 1
-        highest = max(int(self.codes.max(initial=0)), int(self.questions.codes.max(initial=0))) + 1
-        if highest * self._span >= LARGEST:
-            self.codes, self.questions = _dense(self.codes, self.questions)
-        self._rows = self.codes * self._span + (self.times - self._first)
-        self._base = self.questions.codes[self.questions.order] * self._span
-        self._asked = self.questions.times[self.questions.order] - self._first
+        self._clock: Ints | None = None
+        span = max(int(self.times.max(initial=0)) - self._first, 0) + 1
+        codes, times = self.codes, self.times - self._first
+        if (max(int(codes.max(initial=0)), int(asked.max(initial=0))) + 1) * span >= LARGEST:
+            codes, asked = _dense(codes, asked)
+            self._clock = np.unique(self.times)
+            times, span = np.searchsorted(self._clock, self.times, side="right"), len(self._clock) + 1
+        self._span = span
+        self._rows = codes * span + times
+        self._base = asked[self.questions.order] * span
+        self._asked = self.questions.times[self.questions.order]
 
     def until(self, ago_us: int) -> Ints:
         """Per question: how many rows, over all keys in order, come up to and with its time − `ago_us`."""
         if ago_us not in self._found:
-            asked = self._base + np.clip(self._asked - ago_us, 0, self._span - 1)
-            positions = np.empty(len(asked), dtype=np.int64)
+            positions = np.empty(len(self._asked), dtype=np.int64)
+            asked = self._base + self._moments(self._asked - ago_us)
             positions[self.questions.order] = np.searchsorted(self._rows, asked, side="right")
             self._found[ago_us] = positions
         return self._found[ago_us]
+
+    def _moments(self, times: Ints) -> Ints:
+        """Times as digits of the folded number: microseconds since the first row, or numbers of rows' times."""
+        if self._clock is None:
+            return np.clip(times - self._first, 0, self._span - 1)
+        return np.searchsorted(self._clock, times, side="right")
 
     def start(self) -> Ints:
         """Per question: the position of the first row of its key."""
@@ -101,10 +112,7 @@ def extremes(values: Ints, present: Bools, low: Ints, high: Ints, *, largest: bo
     return np.where(result == absent, 0, result) * sign
 
 
-def _dense(codes: Ints, questions: Questions) -> tuple[Ints, Questions]:
+def _dense(codes: Ints, asked: Ints) -> tuple[Ints, Ints]:
     """Codes renumbered without gaps, in the same order, so that fewer digits are needed."""
-    known, renumbered = np.unique(np.concatenate([codes, questions.codes]), return_inverse=True)
-    if len(known) * 2**42 >= LARGEST:
-        raise OverflowError(f"{len(known)} keys are more than one sorted search can hold.")
-    asked = renumbered[len(codes) :]
-    return renumbered[: len(codes)], Questions(asked, questions.times, questions.missing, questions.order)
+    _, renumbered = np.unique(np.concatenate([codes, asked]), return_inverse=True)
+    return renumbered[: len(codes)], renumbered[len(codes) :]
