@@ -102,9 +102,7 @@ def _print(result: dict[str, Any]) -> None:
         out.print(f"[bold]champion[/]  {champion['model']} version {champion['version']}: {champion['why']}")
     if "answer" in result:
         said = result["answer"]
-        out.print(
-            f"[bold]online[/]    score {said['score']:.4f} for the example, id {said['prediction_id']}"
-        )
+        out.print(f"[bold]online[/]    score {said['score']:.4f} for the example, id {said['prediction_id']}")
     times = Table(
         "step", "partitions", "assets", "seconds", header_style="bold", title="Time", title_justify="left"
     )

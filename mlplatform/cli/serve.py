@@ -1,11 +1,13 @@
 """`mlplatform serve`: the online scoring service in the foreground."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mlplatform.cli.app import app
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline import project
 
 
 @app.command()
@@ -18,4 +20,4 @@ def serve(
     from mlplatform.online import server
 
     settings = Settings.load()
-    server.serve(settings.at(scoring_port=port) if port else settings)
+    server.serve(settings.at(scoring_port=port) if port else settings, list(project.use_cases(Path.cwd())))

@@ -11,6 +11,7 @@ from mlplatform.crosscutting.bus.embedded import broker_process, is_local
 from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
 from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline import project
 
 
 @app.command()
@@ -61,7 +62,7 @@ def scoring_process(settings: Settings) -> ProcessSpec:
     """The online scoring service; it is up before there is a champion, and takes one up when there is."""
     return ProcessSpec(
         name="scoring",
-        command=(sys.executable, "-m", "mlplatform.online.server"),
+        command=(sys.executable, "-m", "mlplatform.online.server", *project.use_cases(Path.cwd())),
         log=settings.home / "logs" / "scoring.log",
         environment={
             "MLPLATFORM_HOME": str(settings.home),

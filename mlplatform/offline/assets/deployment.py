@@ -58,7 +58,8 @@ def build(declared: Declared) -> list[AssetsDefinition]:
                     model=winners["model"][0],
                     feature_set_id=FittedFeatureSet.from_json(candidate.feature_set).id,
                     figures={
-                        f"{part}_{metric}": winners[f"{part}_{metric}"][0] for part in ("validation", "test")
+                        "threshold": declared.config.label.threshold,
+                        **{part: winners[part][0] for part in (f"validation_{metric}", f"test_{metric}")},
                     },
                     as_of=context.partition_key,
                     released_at=datetime.now(UTC),
@@ -87,6 +88,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
 
 def _served(scoring: ScoringService, release: Release) -> str:
     try:
-        return scoring.client().ready()
+        with scoring.client() as client:
+            return client.ready()
     except ServiceError as error:
         return f"version {release.version} when it is started: {error.hint}"

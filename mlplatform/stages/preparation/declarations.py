@@ -13,7 +13,7 @@ executors read it: `batch.py` for frames, `online.py` for events. Declarations m
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -195,7 +195,7 @@ class FeatureSet(msgspec.Struct, frozen=True):
 
     name: str
     spine: Spine
-    features: tuple[Feature, ...]
+    features: Sequence[Feature]
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "features", tuple(self.features))
