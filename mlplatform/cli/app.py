@@ -29,7 +29,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")
     # Data sets of a use case are named by paths of the project, and children inherit one absolute home.
     os.environ.setdefault("MLPLATFORM_HOME", str(Path(".mlplatform").absolute()))
-    from mlplatform.cli import run, score, serve, sql, status, up, validate  # noqa: F401  (they register)
+    from mlplatform.cli import announce, run, score, serve, sql, status, up, validate  # noqa: F401  (register)
 
     try:
         app()

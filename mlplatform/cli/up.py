@@ -1,9 +1,8 @@
 """`mlplatform up`: broker, Dagster UI and daemon, and scoring service, together in the foreground."""
 
+import http.client
 import sys
 from pathlib import Path
-
-import httpx
 
 from mlplatform.cli.app import app
 from mlplatform.cli.output import err, out
@@ -43,15 +42,17 @@ def dagster_process(settings: Settings) -> ProcessSpec:
         command=(
             *(sys.executable, "-W", "ignore", "-m", "dagster", "dev", *_workspace(Path.cwd())),
             *("--host", settings.host, "--port", str(settings.ui_port), "--live-data-poll-rate", "5000"),
+            *("--log-level", "warning"),  # at "info" every tick of every sensor is a line
         ),
         log=settings.home / "logs" / "dagster.log",
         environment={
             "DAGSTER_HOME": str(prepare_instance(settings)),
             "MLPLATFORM_HOME": str(settings.home),
             "DAGSTER_DISABLE_TELEMETRY": "yes",
+            "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "3",
             "PYTHONWARNINGS": "ignore",
         },
-        ready=lambda: _answers(f"{settings.ui_url}/server_info"),
+        ready=lambda: _answers(settings.host, settings.ui_port, "/server_info"),
         port=settings.ui_port,
         port_setting="MLPLATFORM_UI_PORT",
         host=settings.host,
@@ -69,7 +70,7 @@ def scoring_process(settings: Settings) -> ProcessSpec:
             "MLPLATFORM_SCORING_PORT": str(settings.scoring_port),
             "OMP_NUM_THREADS": "1",
         },
-        ready=lambda: _answers(f"{settings.scoring_url}/health/live"),
+        ready=lambda: _answers(settings.host, settings.scoring_port, "/health/live"),
         port=settings.scoring_port,
         port_setting="MLPLATFORM_SCORING_PORT",
         host=settings.host,
@@ -92,8 +93,13 @@ def _workspace(here: Path) -> list[str]:
     return ["-m", "mlplatform.definitions"]
 
 
-def _answers(url: str) -> bool:
+def _answers(host: str, port: int, path: str) -> bool:
+    """Whether a service says that all is well; cheap, because it is asked many times while others start."""
+    connection = http.client.HTTPConnection(host, port, timeout=2)
     try:
-        return httpx.get(url, timeout=2, trust_env=False).is_success
-    except httpx.HTTPError:
+        connection.request("GET", path)
+        return connection.getresponse().status < 400
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()

@@ -4,6 +4,7 @@ It must not import Dagster, so that a wrong declaration is explained in a second
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from pydantic_core import ErrorDetails
 
 from mlplatform.errors import ConfigurationError, NotFound
 from mlplatform.offline.config import UseCaseConfig
-from mlplatform.offline.declared import Declared, declare
+from mlplatform.offline.declare import declare
+from mlplatform.offline.declared import Declared
+from mlplatform.offline.plugged import check_plugins
 
 TYPE = "mlplatform.UseCase"
 BUILT_IN = Path(__file__).parent.parent / "use_cases"
@@ -54,8 +57,8 @@ def find(name: str, start: Path) -> Path:
     NotFound
         if there is none; the message lists what there is.
     """
-    if (Path(name) / "defs.yaml").exists():
-        return Path(name).absolute()
+    if (start / name / "defs.yaml").exists():
+        return Path(os.path.normpath(start.absolute() / name))
     known = use_cases(start)
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
@@ -88,18 +91,21 @@ def problems(folder: Path) -> list[Problem]:
     if config is None:
         return found
     try:
-        declare(folder, config)
+        check_plugins(declare(folder, config))
     except ConfigurationError as error:
-        file = folder / "defs.yaml"
-        place = re.match(r"(.+features\.py)(?::(\d+))?: (.+)", str(error), re.S)
-        if place:
-            line = int(place[2]) if place[2] else None
-            return [Problem(place[1], line, "", place[3], error.hint)]
-        key = re.match(r"(data_sets\.\w+(?:\.\w+)?|features|drift\.report|example)\b", str(error))
-        path = key[1].split(".") if key else []
-        line = _line(yaml.compose(file.read_text()), ["attributes", *path])
-        return [Problem(str(file), line, "", str(error), error.hint)]
+        return [_placed(error, folder / "defs.yaml")]
     return []
+
+
+def _placed(error: ConfigurationError, file: Path) -> Problem:
+    """The error on the line it names itself (`file:line: …`), or on that of the key it begins with."""
+    place = re.match(r"(.+features\.py)(?::(\d+))?: (.+)", str(error), re.S)
+    if place:
+        return Problem(place[1], int(place[2]) if place[2] else None, "", place[3], error.hint)
+    key = re.match(r"[a-z]\w*(?:\.\w+)*", str(error))
+    path = key[0].split(".") if key else []
+    line = _line(yaml.compose(file.read_text()), ["attributes", *path])
+    return Problem(str(file), line, "", str(error), error.hint)
 
 
 def _folders(start: Path, pattern: str) -> Iterator[Path]:
@@ -119,12 +125,8 @@ def _read(folder: Path) -> tuple[UseCaseConfig | None, list[Problem]]:
         return None, [Problem(str(file), None, "", f"cannot be read: {error}", "A use case has a defs.yaml.")]
     try:
         document, nodes = yaml.safe_load(text), yaml.compose(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = mark.line + 1 if mark else None
-        return None, [
-            Problem(str(file), line, "", f"not YAML: {error.problem}", "Check indentation and colons.")
-        ]
+    except (yaml.YAMLError, ValueError) as error:
+        return None, [_not_yaml(file, text, error)]
     if not isinstance(document, dict) or document.get("type") != TYPE:
         got = document.get("type") if isinstance(document, dict) else type(document).__name__
         return None, [Problem(str(file), 1, "type", f"got {got!r}; allowed: {TYPE}", "")]
@@ -143,15 +145,58 @@ def _read(folder: Path) -> tuple[UseCaseConfig | None, list[Problem]]:
     try:
         return UseCaseConfig.model_validate(document.get("attributes") or {}), []
     except ValidationError as error:
-        return None, [_problem(file, nodes, details) for details in error.errors(include_url=False)]
+        found = [_problem(file, nodes, details) for details in error.errors(include_url=False)]
+        return None, list({(problem.line, problem.key): problem for problem in reversed(found)}.values())[
+            ::-1
+        ]
+
+
+def _not_yaml(file: Path, text: str, error: Exception) -> Problem:
+    hint = "Check indentation and colons; quote text that looks like something else."
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return Problem(str(file), error.problem_mark.line + 1, "", f"not YAML: {error.problem}", hint)
+    if isinstance(error, yaml.YAMLError):
+        return Problem(str(file), None, "", f"not YAML: {' '.join(str(error).split())}", hint)
+    # PyYAML makes dates of what looks like one, and says of a 13th month neither where it is nor what.
+    for number, line in enumerate(text.splitlines(), start=1):
+        for word in re.findall(r"\d{4}-\d\d?-\d\d?", line.split(" #")[0]):
+            try:
+                yaml.safe_load(word)
+            except ValueError as why:
+                return Problem(str(file), number, "", f"got {word}, which is no day: {why}", "Correct it.")
+    return Problem(str(file), None, "", f"not YAML: {error}", hint)
 
 
 def _problem(file: Path, nodes: Any, details: ErrorDetails) -> Problem:
-    path = [part for part in details["loc"] if not (isinstance(part, str) and part.startswith("function-"))]
+    path = _path(nodes, details)
     line = _line(nodes, ["attributes", *path])
     key = ".".join(str(part) for part in path)
     message, hint = _said(details, path)
     return Problem(str(file), line, key, message, hint)
+
+
+def _path(nodes: Any, details: ErrorDetails) -> list[str | int]:
+    """Where the mistake is in the document: pydantic's own steps (`[key]`, members of a union) left out."""
+    path = [part for part in details["loc"] if part != "[key]"]
+    if details["type"] in ("missing", "extra_forbidden"):
+        return path
+    while path and not _has(nodes, ["attributes", *path]):
+        path.pop()
+    return path
+
+
+def _has(node: Any, path: Sequence[str | int]) -> bool:
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = {key.value: value for key, value in node.value}
+            if str(part) not in found:
+                return False
+            node = found[str(part)]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+        else:
+            return False
+    return True
 
 
 def _said(details: ErrorDetails, path: Sequence[str | int]) -> tuple[str, str]:
@@ -165,11 +210,17 @@ def _said(details: ErrorDetails, path: Sequence[str | int]) -> tuple[str, str]:
         case "missing":
             return "is missing", f"Write `{path[-1]}:` here."
         case "value_error":
-            sentence = details["msg"].removeprefix("Value error, ")
-            return sentence, ""
+            sentence, asked, name = details["msg"].removeprefix("Value error, ").partition(" Did you mean ")
+            return sentence, f"{asked}{name}".strip() or "Correct it in defs.yaml."
+        case "literal_error":
+            allowed = re.findall(r"'(.+?)'", details["ctx"]["expected"])
+            close = difflib.get_close_matches(str(got), allowed, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "Choose one of them."
+            return f"got {got!r}; allowed: {', '.join(allowed)}", hint
         case _:
             shown = repr(got) if len(repr(got)) <= 60 else f"{type(got).__name__}"
-            return f"got {shown}; {details['msg'][0].lower()}{details['msg'][1:]}", ""
+            said = f"got {shown}; {details['msg'][0].lower()}{details['msg'][1:]}"
+            return said, "Write a value of that kind, or leave the key out if it has a default."
 
 
 def _allowed(path: Sequence[str | int]) -> list[str]:

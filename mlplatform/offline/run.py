@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, Definitions, RunsFilter
 from dagster._core.utils import make_new_run_id
@@ -20,6 +21,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, ServiceError, StoreError
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.plan import Step, missing, steps
+from mlplatform.offline.plugged import check_plugins
 from mlplatform.offline.use_case import definitions
 
 PROCESS_TAG = "mlplatform/process"
@@ -36,6 +38,10 @@ run_queue:
   max_concurrent_runs: 2
 run_monitoring:
   enabled: true
+event_log_storage:
+  module: mlplatform.offline.event_log
+  class: EventLog
+  config: {}
 """
 
 
@@ -59,6 +65,7 @@ def run(declared: Declared, settings: Settings, progress: Progress = lambda *_: 
     ServiceError
         if another run of this kind is going on in the same home.
     """
+    check_plugins(declared)
     defs = definitions(declared, settings)
     finished = []
     with _alone(settings.home), instance_of(settings) as instance:
@@ -90,10 +97,7 @@ def prepare_instance(settings: Settings) -> Path:
         if not (folder / "dagster.yaml").exists():
             (folder / "dagster.yaml").write_text(_INSTANCE)
     except OSError as error:
-        raise StoreError(
-            f"the folder {folder} cannot be made: {error}.",
-            hint="Set MLPLATFORM_HOME to a folder you can write to.",
-        ) from error
+        raise _unwritable(folder, error) from error
     return folder
 
 
@@ -163,11 +167,25 @@ def _alive(process: int) -> bool:
     return True
 
 
+def _lock_file(home: Path) -> TextIO:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        return (home / "run.lock").open("a+")
+    except OSError as error:
+        raise _unwritable(home, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"the folder {folder} cannot be used: {error}.",
+        hint="Set MLPLATFORM_HOME to a folder you can write to.",
+    )
+
+
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Hold the lock of foreground runs of this home; the kernel frees it when the process ends."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("a+") as file:
+    with _lock_file(home) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

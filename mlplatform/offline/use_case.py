@@ -19,7 +19,8 @@ from mlplatform.offline.assets import (
     training,
 )
 from mlplatform.offline.config import UseCaseConfig
-from mlplatform.offline.declared import Declared, declare
+from mlplatform.offline.declare import declare
+from mlplatform.offline.declared import Declared
 from mlplatform.offline.sensors import raw_data_extracted, source_data_available
 from mlplatform.offline.wiring import resources
 

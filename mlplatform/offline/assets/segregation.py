@@ -1,18 +1,16 @@
 """The asset of segregation: which question trains, which validates, which tests, as of a date."""
 
-import inspect
 from typing import Any
 
 import polars as pl
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, AssetsDefinition, Output
 
-from mlplatform import plugins
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import key, lines, stage_asset, table
 from mlplatform.offline.assets.preparation import features_version
 from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.plugged import split_options
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stages.segregation import splits
 from mlplatform.stages.segregation.dataset import segregate
 
 LABEL = "label"
@@ -53,7 +51,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         result = segregate(
             rows,
             strategy=config.split.strategy,
-            options=_options(declared, context.partition_key),
+            options=split_options(declared, context.partition_key),
             keys=spine.key,
             label=config.label.column,
         )
@@ -75,10 +73,3 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         )
 
     return [split]
-
-
-def _options(declared: Declared, as_of: str) -> dict[str, object]:
-    """The declared options, and what every strategy by time is told."""
-    takes = inspect.signature(plugins.find(splits, declared.config.split.strategy).split).parameters
-    told: dict[str, object] = {"time": "partition_key", "as_of": as_of}
-    return {**{name: value for name, value in told.items() if name in takes}, **declared.config.split.options}

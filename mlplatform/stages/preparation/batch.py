@@ -23,6 +23,7 @@ from mlplatform.stages.preparation.declarations import (
     Open,
     Row,
     Source,
+    Spine,
     Static,
     key_columns,
 )
@@ -62,22 +63,25 @@ def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, p
     Raises
     ------
     FeatureError
-        if a table or column is missing, an aggregated column is not of whole numbers, or a sum would
-        leave the range in which floats are exact.
+        if a table or column is missing, a time is not in UTC microseconds, an aggregated column is not of
+        whole numbers, or a sum would leave the range in which floats are exact.
     """
     needed = list(dict.fromkeys([*feature_set.spine.key, *feature_set.spine.facts]))
     _require(spine, needed, f"the spine of {feature_set.name!r}")
-    rows = spine.select(needed).with_columns(as_of=feature_set.spine.as_of.polars())
+    asked = spine.select(needed)
+    rows = _typed(asked, feature_set.spine).with_columns(as_of=feature_set.spine.as_of.polars())
     if rows["as_of"].null_count():
         raise FeatureError(
             f"{rows['as_of'].null_count()} rows of the spine of {feature_set.name!r} have no as_of.",
             hint="as_of must be computable from facts that are never missing.",
         )
-    columns = _Batch(rows, tables).columns(feature_set.features)
+    columns = _Batch(asked, rows["as_of"], tables).columns(feature_set.features)
     for feature in feature_set.features:
         if isinstance(feature, Row):
             rows = rows.with_columns(feature.expression.polars().alias(feature.name))
-        elif not isinstance(feature, Category):
+        elif isinstance(feature, Category):
+            rows = rows.with_columns(asked[feature.column].alias(feature.name))
+        else:
             rows = rows.with_columns(columns[feature.name].alias(feature.name))
     extra = [c for c in needed if c not in feature_set.names]
     return rows.select([*extra, "as_of", *feature_set.names])
@@ -86,10 +90,10 @@ def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, p
 class _Batch:
     """One computation: the questions, the tables, and what groups of features share."""
 
-    def __init__(self, rows: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:
+    def __init__(self, rows: pl.DataFrame, as_of: pl.Series, tables: Mapping[str, pl.DataFrame]) -> None:
         self._rows = rows
         self._tables = tables
-        self._asked = rows["as_of"].to_physical().to_numpy()
+        self._asked = _microseconds(as_of, "as_of of the spine")
         self._events = cache(self._read_events)
         self._items = cache(self._read_items)
         self._source_codes = cache(self._read_source_codes)
@@ -180,7 +184,8 @@ class _Batch:
                 hint="Repair or reject them in preparation; a row must be identifiable.",
             )
         rows = rows.sort(source.key)  # rows known at the same moment follow their key, here and online
-        known = rows[source.at].to_physical().to_numpy() + microseconds(source.lag)
+        at = _microseconds(rows[source.at], f"{source.at!r} of source {source.name!r}")
+        known = at + microseconds(source.lag)
         return _Events(rows, known)
 
     def _read_items(self, due: Source, until: Source, value: str | None) -> "_Items":
@@ -358,6 +363,25 @@ def _present(values: Ints | Floats, present: Bools) -> pl.Series:
 
 def _unscaled(values: Ints, scale: int) -> Ints | Floats:
     return values if scale == 1 else values / scale
+
+
+def _typed(spine: pl.DataFrame, declared: Spine) -> pl.DataFrame:
+    """The spine with facts in full width, so that calculations on them do not wrap around."""
+    for name, kind in declared.facts.items():
+        if kind == "time":
+            _microseconds(spine[name], f"fact {name!r}")
+    full = {"int": pl.Int64, "float": pl.Float64}
+    wanted = {name: full[kind] for name, kind in declared.facts.items() if kind in full}
+    return spine.with_columns(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+
+
+def _microseconds(times: pl.Series, what: str) -> Ints:
+    if times.dtype != pl.Datetime("us", "UTC"):
+        raise FeatureError(
+            f"{what} is {times.dtype}; allowed: Datetime(us, UTC).",
+            hint="Convert it where the table is cleaned.",
+        )
+    return times.to_physical().to_numpy()
 
 
 def _require(frame: pl.DataFrame, columns: Sequence[str], what: str) -> None:

@@ -94,8 +94,9 @@ class Last(msgspec.Struct, frozen=True, tag="last"):
 
     def __post_init__(self) -> None:
         microseconds(self.max_age)
+        later = microseconds(self.ago) > 0
         if not self.name:
-            ago = [] if microseconds(self.ago) == 0 else ["ago", self.ago]
+            ago = ["ago", self.ago] if later else []
             _set_name(self, [self.value, "last", *ago], self.by)
 
 
@@ -330,7 +331,8 @@ def _check_names(feature_set: FeatureSet) -> None:
                 f"facts: {', '.join(feature_set.spine.facts)}.",
                 hint="Add it to the spine's facts.",
             )
-        taken = feature.name in seen and not isinstance(feature, Category)
+        is_fact = isinstance(feature, Category) and feature.name == feature.column
+        taken = feature.name in seen and not is_fact
         if taken or names.count(feature.name) > 1:
             raise ConfigurationError(
                 f"feature name {feature.name!r} is used twice in {feature_set.name!r}.",

@@ -8,7 +8,7 @@ import re
 from mlplatform.errors import ConfigurationError
 
 _UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
-_GRAMMAR = re.compile(r"(\d{1,6})([smhdw])")
+_GRAMMAR = re.compile(r"([0-9]{1,6})([smhdw])")
 
 
 def microseconds(duration: str) -> int:

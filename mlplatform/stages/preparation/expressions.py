@@ -10,6 +10,7 @@ data (a msgspec Struct), so it can be hashed, saved and loaded without running c
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -85,7 +86,7 @@ class _Operators:
         return Calendar(_expression(self), "month", zone)
 
 
-class _Node(msgspec.Struct, _Operators, frozen=True, tag=True):
+class _Node(_Operators, msgspec.Struct, frozen=True, tag=True):
     """Base of all expression nodes."""
 
     def polars(self) -> pl.Expr:
@@ -302,9 +303,15 @@ class Calendar(_Node, frozen=True, tag="calendar"):
             value = operand(row)
             if value is None:
                 return None
-            return part((_EPOCH + timedelta(microseconds=value)).astimezone(zone))
+            return part(_local(value, zone))
 
         return evaluate
+
+
+@lru_cache(maxsize=4096)
+def _local(moment: int, zone: ZoneInfo) -> datetime:
+    """Remembered, as hour, weekday and month of one moment are asked together."""
+    return (_EPOCH + timedelta(microseconds=moment)).astimezone(zone)
 
 
 _PARTS: dict[str, Callable[[datetime], int]] = {

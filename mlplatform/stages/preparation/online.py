@@ -25,7 +25,7 @@ from mlplatform.stages.preparation.declarations import (
 )
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.intake import ItemIntake, KnownIntake, SourceIntake
-from mlplatform.stages.preparation.logs import Facts, Shelves
+from mlplatform.stages.preparation.logs import Facts, Shelves, tuple_reader
 from mlplatform.stages.preparation.open_items import OpenGroup, OpenItems
 from mlplatform.stages.preparation.windows import KnownGroup
 
@@ -45,7 +45,7 @@ class OnlineFeatures:
         self._prune_at = 0
         self._kept_from: int | None = None
         self._retention_us = feature_set.retention_us
-        self._names = feature_set.names
+        self._values = tuple_reader(feature_set.names)
         self._as_of = feature_set.spine.as_of.python()
         self._shelves: dict[tuple[str, ...], Shelves] = {}
         self._open_items: list[OpenItems] = []
@@ -138,7 +138,7 @@ class OnlineFeatures:
                 raise self._too_old(asked)
             for step in self._steps:
                 step(asked, row)
-            return [row[name] for name in self._names]
+            return list(self._values(row))
         except KeyError as error:
             raise FeatureError(
                 f"the question has no fact {error}; it has: {', '.join(facts)}.",

@@ -1,7 +1,8 @@
 """Sorted search on prefix sums: where windows begin and end among rows sorted by key and time.
 
 Key and time of a row are folded into one whole number, so that a window is two binary searches; asking in
-sorted order makes each search ten times cheaper. Where 64 bits are too few, keys and times are numbered. It must not know features; `batch.py` brings the arrays.
+sorted order makes each search ten times cheaper. Where 64 bits are too few, keys and times are numbered.
+It must not know features; `batch.py` brings the arrays.
 """
 
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Search:
         return self._found[ago_us]
 
     def _moments(self, times: Ints) -> Ints:
-        """Times as digits of the folded number: microseconds since the first row, or numbers of rows' times."""
+        """Times as digits of the folded number: microseconds since the first row, or numbered."""
         if self._clock is None:
             return np.clip(times - self._first, 0, self._span - 1)
         return np.searchsorted(self._clock, times, side="right")

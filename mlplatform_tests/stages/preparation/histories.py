@@ -12,6 +12,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from mlplatform.features import Agg, Category, FeatureSet, Last, Open, Row, Source, Spine, Static, col
+from mlplatform.stages.preparation.declarations import AggFunction
 
 Rows = list[dict[str, Any]]
 
@@ -33,6 +34,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "spine": {"question": pl.Int64, "k": pl.String, "n": pl.Int64, "asked": TIME},
 }
 
+ALL_FUNCTIONS: tuple[AggFunction, ...] = ("count", "sum", "mean", "std", "min", "max")
 BYS: tuple[str | tuple[str, ...], ...] = ("k", ("k", "n"), ())
 
 FEATURES = FeatureSet(
@@ -46,16 +48,27 @@ FEATURES = FeatureSet(
     (
         Category("k", name="letter"),
         *(Agg(events, by, "count", window) for by in BYS for window in ("5m", "1h")),
-        *(Agg(events, by, fn, "10m", "v") for by in BYS for fn in ("count", "sum", "mean", "std", "min", "max")),
+        *(
+            Agg(events, by, fn, "10m", "v")
+            for by in BYS
+            for fn in ("count", "sum", "mean", "std", "min", "max")
+        ),
         *(Agg(events, "k", fn, "1h", "v", scale=3) for fn in ("sum", "mean", "std", "max")),
-        *(Agg(slow, "k", fn, "20m", "f", 10, f"f_{fn}") for fn in ("count", "sum", "mean", "std", "min", "max")),
+        *(
+            Agg(slow, "k", fn, "20m", "f", 10, f"f_{fn}")
+            for fn in ("count", "sum", "mean", "std", "min", "max")
+        ),
         *(Agg(events, "n", fn, "30m", "b") for fn in ("sum", "mean", "max")),
         *(Last(events, by, value, "40m") for by in BYS for value in ("v", "age")),
         Last(events, "k", "text", "1h"),
         Last(slow, "k", "f", "10m", ago="5m"),
         *(Open(items, closings, by, "count", "1h", "5m") for by in BYS),
         *(Open(items, closings, by, "mean_age", "30m") for by in BYS),
-        *(Open(items, closings, by, "mean_state", window, value="v") for by in BYS for window in ("20m", "2h")),
+        *(
+            Open(items, closings, by, "mean_state", window, value="v")
+            for by in BYS
+            for window in ("20m", "2h")
+        ),
         Open(items, closings, "k", "count", "2h"),
         Static("static", by="k", value="s"),
         Row("gap", col("v_last_by_k") - col("s_by_k")),
@@ -114,7 +127,8 @@ def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(strategy, strategy, strategy, st.none())
 
 
-_minutes = st.integers(0, 150).map(lambda minute: START + minute * MINUTE)
+_coarse = st.integers(0, 15).map(lambda step: 10 * step)
+_minutes = st.one_of(_coarse, st.integers(0, 150)).map(lambda minute: START + minute * MINUTE)
 _letters = _maybe(st.sampled_from("abc"))
 _numbers = _maybe(st.integers(1, 2))
 _values = _maybe(st.integers(-40, 40))

@@ -1,0 +1,159 @@
+"""Makes a use case's declaration: imports its features.py and checks what it and defs.yaml say of each other.
+
+It must not import Dagster, nor look at data.
+"""
+
+import re
+from pathlib import Path
+
+from mlplatform.errors import ConfigurationError
+from mlplatform.offline.config import UseCaseConfig
+from mlplatform.offline.declared import Declared
+from mlplatform.offline.features_file import import_file
+from mlplatform.stages.preparation.declarations import (
+    Agg,
+    Feature,
+    FeatureSet,
+    Last,
+    Open,
+    key_columns,
+    sources_of,
+)
+
+
+def declare(folder: Path, config: UseCaseConfig) -> Declared:
+    """Load `features.py` of a use case and check everything it and the configuration say of each other.
+
+    Raises
+    ------
+    ConfigurationError
+        at the first contradiction, with what was got and what is allowed.
+    """
+    name = _name(folder)
+    module = import_file(folder / "features.py", f"mlplatform_use_case_{name}")
+    declared = Declared(name, folder, config, module)
+    for data_set in config.data_sets:
+        declared.contract(data_set)
+        declared.clean(data_set)
+        declared.source(data_set)
+    _check_types(declared)
+    _check_tables(declared)
+    for feature in declared.feature_set.features:
+        _check_known(feature, declared)
+    _check_question(declared)
+    _check_names(declared)
+    return declared
+
+
+def _check_types(declared: Declared) -> None:
+    """Refuse what features.py wrote in a place of another type; Python itself does not."""
+    try:
+        FeatureSet.from_json(declared.feature_set.to_json())
+    except (ConfigurationError, TypeError, ValueError) as error:
+        said = str(error.__cause__ or error).rstrip(".")
+        at = re.search(r"\$\.features\[(\d+)\]", said)
+        which = f"feature {declared.feature_set.features[int(at[1])].name!r}: " if at else ""
+        raise ConfigurationError(
+            f"{declared.place}: {which}{said}.",
+            hint="Every field has its type: see mlplatform/stages/preparation/declarations.py.",
+        ) from error
+
+
+def _check_tables(declared: Declared) -> None:
+    feature_set, data_sets = declared.feature_set, declared.config.data_sets
+    for table in declared.feature_tables:
+        if table not in data_sets:
+            raise ConfigurationError(
+                f"{declared.place}: feature set {feature_set.name!r} reads table {table!r}; "
+                f"allowed: the data sets {', '.join(data_sets)}.",
+                hint="Declare it under data_sets, or correct the table's name in features.py.",
+            )
+    if not data_sets[feature_set.spine.table].daily:
+        raise ConfigurationError(
+            f"data_sets.{feature_set.spine.table}.daily is false, but it is the table of the spine.",
+            hint="Questions come day by day: set daily: true.",
+        )
+    for table in feature_set.statics:
+        if data_sets[table].daily:
+            raise ConfigurationError(
+                f"{declared.place}: Static reads {table!r}, whose rows come day by day; "
+                f"allowed: {', '.join(declared.static) or 'data sets with daily: false'}.",
+                hint="A column that changes with time is read with Last or Agg, by a clock.",
+            )
+
+
+def _check_question(declared: Declared) -> None:
+    """A question is made of facts known when it is asked; its answer is known later."""
+    spine, label = declared.feature_set.spine, declared.config.label.column
+    known = declared.config.data_sets[spine.table].known
+    clock_of = {column: clock for clock, columns in known.items() for column in columns}
+    for fact in spine.facts:
+        if fact in clock_of:
+            raise ConfigurationError(
+                f"{declared.place}: fact {fact!r} of the spine is known only from {clock_of[fact]!r} on: "
+                "it would see the future.",
+                hint=f"Take it out of the facts, or correct data_sets.{spine.table}.known.",
+            )
+    if label not in clock_of:
+        raise ConfigurationError(
+            f"label.column is {label!r}; allowed: a column that data_sets.{spine.table}.known lists "
+            f"({', '.join(clock_of) or 'it lists none'}).",
+            hint="An outcome is known only later: list it under the time column that says when, "
+            "or features could read it too early.",
+        )
+
+
+def _check_known(feature: Feature, declared: Declared) -> None:
+    """Refuse a feature that reads a column by a clock that runs before the column is known."""
+    for source in sources_of(feature):
+        known = declared.config.data_sets[source.table].known
+        clock_of = {column: clock for clock, columns in known.items() for column in columns}
+        for column in _values_read(feature, source.name):
+            clock = clock_of.get(column)
+            if clock is not None and clock != source.at:
+                raise ConfigurationError(
+                    f"{declared.place}: feature {feature.name!r} reads {column!r} of {source.table!r} by "
+                    f"the clock {source.at!r}, but it is known only from {clock!r} on: it would see the "
+                    "future.",
+                    hint=f"Read it from a source with at={clock!r}, or correct "
+                    f"data_sets.{source.table}.known.",
+                )
+
+
+def _values_read(feature: Feature, source: str) -> set[str]:
+    match feature:
+        case Agg() | Last():
+            return {*key_columns(feature.by), *([feature.value] if feature.value else [])}
+        case Open():
+            if source == feature.until.name:
+                return {feature.value} if feature.value else set()
+            return set(key_columns(feature.by))
+        case _:
+            return set()
+
+
+def _check_names(declared: Declared) -> None:
+    names = declared.feature_set.names
+    for name in declared.config.drift.report:
+        if name not in names:
+            raise ConfigurationError(
+                f"drift.report names {name!r}, which is no feature of {declared.feature_set.name!r}.",
+                hint=f"Its features begin with {', '.join(names[:8])}.",
+            )
+    facts = declared.feature_set.spine.facts
+    unknown = [name for name in declared.config.example if name not in facts]
+    if unknown:
+        raise ConfigurationError(
+            f"example has {', '.join(unknown)}; facts of the spine: {', '.join(facts)}.",
+            hint="An example is one question: a value per fact.",
+        )
+
+
+def _name(folder: Path) -> str:
+    name = folder.name
+    if not (name.isidentifier() and name.islower()):
+        raise ConfigurationError(
+            f"the use case's folder is called {name!r}; allowed: lower-case letters, digits and underscores.",
+            hint="Rename the folder; its name is the name of the use case.",
+        )
+    return name
