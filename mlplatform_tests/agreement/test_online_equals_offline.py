@@ -143,6 +143,21 @@ def test_busy_keys_are_pruned_and_answer_as_before() -> None:
     assert sum(cell is not None for cell in cells) > 4_000
 
 
+def test_busy_keys_answer_whatever_the_order_of_arrival() -> None:
+    """Questions about the past, with many closings that came later or gave way to earlier ones."""
+    chance = random.Random(5)
+    history = busy_hours(chance, 1_200)
+    tables = {name: table for name, table in history.frames().items() if name != "static"}
+    expected = batch_vectors(BUSY, frame("spine", history.questions), tables)
+    online = OnlineFeatures(BUSY)
+    deliveries = [(source, row) for source, row in history.deliveries() if source != "slow"]
+    chance.shuffle(deliveries)
+    for source, row in deliveries:
+        online.event(source, row)
+    for question, row in zip(history.questions, expected, strict=True):
+        assert different(BUSY.names, online.vector(question), row) == {}
+
+
 @pytest.fixture(scope="module")
 def flights() -> dict[str, pl.DataFrame]:
     """The first four days of 2013 as the package delivers them, cleaned."""

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from mlplatform.errors import FeatureError
+from mlplatform.stages.preparation.columns import (
+    MINUTE,
+    Prefix,
+    aggregate,
+    last,
+    masked,
+    require_columns,
+    standing,
+)
 from mlplatform.stages.preparation.declarations import (
     Agg,
     Category,
@@ -28,20 +36,7 @@ from mlplatform.stages.preparation.declarations import (
     key_columns,
 )
 from mlplatform.stages.preparation.durations import microseconds
-from mlplatform.stages.preparation.search import (
-    LARGEST,
-    Bools,
-    Ints,
-    Questions,
-    Search,
-    extremes,
-    prefix_sums,
-    sorted_rows,
-)
-
-Floats = npt.NDArray[np.float64]
-
-MINUTE = 60_000_000
+from mlplatform.stages.preparation.search import Ints, Questions, Search, sorted_rows
 
 
 def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -67,7 +62,7 @@ def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, p
         whole numbers, or a sum would leave the range in which floats are exact.
     """
     needed = list(dict.fromkeys([*feature_set.spine.key, *feature_set.spine.facts]))
-    _require(spine, needed, f"the spine of {feature_set.name!r}")
+    require_columns(spine, needed, f"the spine of {feature_set.name!r}")
     asked = spine.select(needed)
     rows = _typed(asked, feature_set.spine).with_columns(as_of=feature_set.spine.as_of.polars())
     if rows["as_of"].null_count():
@@ -122,16 +117,16 @@ class _Batch:
         events = self._events(source)
         codes, order = self._source_codes(source, by)
         search = Search(codes, events.known[order], self._questions(by))
-        prefixes: dict[tuple[str | None, int], _Prefix] = {}
+        prefixes: dict[tuple[str | None, int], Prefix] = {}
         columns: dict[str, pl.Series] = {}
         for feature in members:
             if isinstance(feature, Last):
-                columns[feature.name] = _last(feature, events.rows, order, search)
+                columns[feature.name] = last(feature, events.rows, order, search)
                 continue
             slot = (feature.value, feature.scale)
             if slot not in prefixes:
-                prefixes[slot] = _Prefix.of(events.rows, order, feature)
-            columns[feature.name] = _aggregate(feature, prefixes[slot], search)
+                prefixes[slot] = Prefix.of(events.rows, order, feature)
+            columns[feature.name] = aggregate(feature, prefixes[slot], search)
         return columns
 
     def _open(self, feature: Open) -> pl.Series:
@@ -143,15 +138,15 @@ class _Batch:
         start, end = due + microseconds(feature.after), due + microseconds(feature.window)
         open_until = np.clip(items.closed[order], start, end)
         questions = self._questions(by)
-        n, due_sum = _standing(start, open_until, due, codes, questions)
+        n, due_sum = standing(start, open_until, due, codes, questions)
         if feature.fn == "count":
-            return _present(n, ~questions.missing)
+            return masked(n, ~questions.missing)
         age = questions.times * n - due_sum
         if feature.fn == "mean_age":
-            return _present(age / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
-        n_closed, state = _standing(open_until, end, items.value[order], codes, questions)
+            return masked(age / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
+        n_closed, state = standing(open_until, end, items.value[order], codes, questions)
         n += n_closed
-        return _present((age + state * MINUTE) / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
+        return masked((age + state * MINUTE) / np.maximum(n * MINUTE, 1), (n > 0) & ~questions.missing)
 
     def _read_source_codes(self, source: Source, by: tuple[str, ...]) -> tuple[Ints, Ints]:
         """Key codes of the rows that have a key, sorted by key and time, and the positions of those rows."""
@@ -215,7 +210,7 @@ class _Batch:
 
     def _codes(self, frame: pl.DataFrame, by: tuple[str, ...], what: str) -> Ints:
         """A whole number per key, the same in every table; -1 where a part of the key is missing."""
-        _require(frame, by, f"{what} (as a key of features)")
+        require_columns(frame, by, f"{what} (as a key of features)")
         if not by:
             return np.zeros(frame.height, dtype=np.int64)
         known = self._dictionary(by)
@@ -240,7 +235,7 @@ class _Batch:
                 f"{wanted_by} reads table {name!r}; given: {', '.join(sorted(self._tables)) or 'none'}.",
                 hint="Declare the table as a data set of the use case.",
             )
-        _require(self._tables[name], needed, f"table {name!r} (read by {wanted_by})")
+        require_columns(self._tables[name], needed, f"table {name!r} (read by {wanted_by})")
         return self._tables[name]
 
 
@@ -261,110 +256,6 @@ class _Items:
     value: Ints
 
 
-@dataclass(frozen=True)
-class _Prefix:
-    """Prefix sums of one column: rows that have a value, their sum, their sum of squares; the values."""
-
-    count: Ints
-    total: Ints
-    squares: Ints
-    values: Ints
-    present: Bools
-
-    @classmethod
-    def of(cls, rows: pl.DataFrame, order: Ints, feature: Agg) -> "_Prefix":
-        """Of the column that `feature` aggregates, rows in `order`."""
-        if feature.value is None:
-            present = np.ones(len(order), dtype=bool)
-            return cls(prefix_sums(present), prefix_sums(present), prefix_sums(present), order, present)
-        _require(rows, [feature.value], f"source {feature.source.name!r} (read by feature {feature.name!r})")
-        series = _whole_numbers(rows[feature.value], feature)
-        present = series.is_not_null().to_numpy()[order]
-        values = series.fill_null(0).to_numpy()[order]
-        largest = int(np.abs(values).max(initial=0))
-        if len(order) ** 2 * largest**2 >= LARGEST:
-            raise FeatureError(
-                f"feature {feature.name!r}: {len(order)} rows of up to {largest} can sum beyond the whole "
-                "numbers that are exact.",
-                hint="Use a coarser scale, a shorter range, or clip the column in preparation.",
-            )
-        return cls(prefix_sums(present), prefix_sums(values), prefix_sums(values * values), values, present)
-
-
-def _whole_numbers(series: pl.Series, feature: Agg) -> pl.Series:
-    if series.dtype.is_integer() or series.dtype == pl.Boolean:
-        return series.cast(pl.Int64) * feature.scale
-    if series.dtype.is_float() and feature.scale > 1:
-        return (series * float(feature.scale) + 0.5).floor().cast(pl.Int64)
-    raise FeatureError(
-        f"feature {feature.name!r} aggregates {feature.value!r} of type {series.dtype}; allowed: whole "
-        "numbers, true/false, or decimals with a scale.",
-        hint="Declare scale=10, 100, …: the value times scale is rounded to a whole number.",
-    )
-
-
-def _aggregate(feature: Agg, prefix: _Prefix, search: Search) -> pl.Series:
-    asked = ~search.questions.missing
-    high, low = search.until(0), search.until(microseconds(feature.window))
-    n = prefix.count[high] - prefix.count[low]
-    if feature.fn == "count":
-        return _present(n, asked)
-    total = prefix.total[high] - prefix.total[low]
-    match feature.fn:
-        case "sum":
-            return _present(_unscaled(total, feature.scale), asked)
-        case "mean":
-            return _present(total / np.maximum(n * feature.scale, 1), (n > 0) & asked)
-        case "std":
-            spread = n * (prefix.squares[high] - prefix.squares[low]) - total * total
-            root = np.sqrt(spread / np.maximum(n * (n - 1), 1))
-            return _present(root / feature.scale, (n > 1) & asked)
-        case _:
-            largest = feature.fn == "max"
-            extreme = extremes(prefix.values, prefix.present, low, high, largest=largest)
-            return _present(_unscaled(extreme, feature.scale), (n > 0) & asked)
-
-
-def _last(feature: Last, rows: pl.DataFrame, order: Ints, search: Search) -> pl.Series:
-    ago = microseconds(feature.ago)
-    high, low = search.until(ago), search.until(ago + microseconds(feature.max_age))
-    found = (high > low) & ~search.questions.missing
-    position = np.where(found, high - 1, 0)
-    if feature.value == "age":
-        known = search.times[position] if len(order) else search.questions.times
-        return _present((search.questions.times - known) // MINUTE, found)
-    _require(rows, [feature.value], f"source {feature.source.name!r} (read by feature {feature.name!r})")
-    values = rows[feature.value]
-    if not len(order):
-        return pl.Series([None] * len(found), dtype=values.dtype)
-    chosen = values.gather(order[position])
-    return pl.select(pl.when(pl.Series(found)).then(chosen)).to_series()
-
-
-def _standing(first: Ints, end: Ints, weight: Ints, codes: Ints, questions: Questions) -> tuple[Ints, Ints]:
-    """Number and total weight of the intervals [first, end) of its key that hold each question's time."""
-    lasting = first < end
-    count, total = np.zeros(len(questions.times), np.int64), np.zeros(len(questions.times), np.int64)
-    for sign, moment in ((1, first[lasting]), (-1, end[lasting])):
-        keys, load = codes[lasting], weight[lasting]
-        order = sorted_rows(keys, moment)
-        search = Search(keys[order], moment[order], questions)
-        high, low = search.until(0), search.start()
-        sums = prefix_sums(load[order])
-        count += sign * (high - low)
-        total += sign * (sums[high] - sums[low])
-    return count, total
-
-
-def _present(values: Ints | Floats, present: Bools) -> pl.Series:
-    """The values, missing where not `present`."""
-    return pl.select(pl.when(pl.Series(present)).then(pl.Series(values))).to_series()
-
-
-def _unscaled(values: Ints, scale: int) -> Ints | Floats:
-    return values if scale == 1 else values / scale
-
-
 def _typed(spine: pl.DataFrame, declared: Spine) -> pl.DataFrame:
     """The spine with facts in full width, so that calculations on them do not wrap around."""
     for name, kind in declared.facts.items():
@@ -382,12 +273,3 @@ def _microseconds(times: pl.Series, what: str) -> Ints:
             hint="Convert it where the table is cleaned.",
         )
     return times.to_physical().to_numpy()
-
-
-def _require(frame: pl.DataFrame, columns: Sequence[str], what: str) -> None:
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise FeatureError(
-            f"{what} has no column {', '.join(map(repr, missing))}; it has: {', '.join(frame.columns)}.",
-            hint="Check the spelling in features.py, or add the column where the table is cleaned.",
-        )

@@ -98,11 +98,18 @@ class OpenGroup:
 
     def read(self, log: OpenLog, asked: int, row: dict[str, Any]) -> None:
         """Write the features at time `asked` into `row`."""
-        told, closed = _searched(log.told, asked, self._offsets), _searched(log.closed, asked, self._offsets)
-        late = log.closed_after(asked, closed[0][0], closed[-1][0])
+        told, closed = log.told, log.closed
+        n_told = n_shut = 0
+        marks = []
+        for offset in self._offsets:
+            moment = asked - offset
+            n_told = bisect_right(told.times, moment, n_told)
+            n_shut = bisect_right(closed.times, moment, n_shut)
+            marks.append((n_told, told.sums[n_told], n_shut, closed.sums[n_shut]))
+        late = log.closed_after(asked, marks[0][2], marks[-1][2])
         for after, window, end, start, features in self._readers:
-            (last, told_until), (first, told_before) = told[end], told[start]
-            (_, until), (_, before) = closed[end], closed[start]
+            last, told_until, _, until = marks[end]
+            first, told_before, _, before = marks[start]
             n_closed = until[0] - before[0]
             n_open = last - first - n_closed
             due = told_until[0] - told_before[0] - until[1] + before[1]
@@ -112,20 +119,13 @@ class OpenGroup:
                 for _, due_then, sign, _ in still:
                     n_closed, n_open, due = n_closed - sign, n_open + sign, due + sign * due_then
             for name, finish, slot in features:
-                state = until[slot] - before[slot]
+                if finish is None:
+                    row[name] = n_open
+                    continue
+                state = until[slot] - before[slot] if slot else 0
                 if still and slot:
                     state -= sum(sign * values[slot - 2] for _, _, sign, values in still)
                 row[name] = finish(asked, n_open, due, n_closed, state)
-
-
-def _searched(log: Log, asked: int, offsets: Sequence[int]) -> list[tuple[int, Numbers]]:
-    """Per offset (the longest first) how many rows come up to then, and their sums."""
-    found = []
-    position = 0
-    for offset in offsets:
-        position = bisect_right(log.times, asked - offset, position)
-        found.append((position, log.sums[position]))
-    return found
 
 
 class OpenItems:
@@ -177,10 +177,6 @@ class OpenItems:
             del self._closings[item]
 
 
-def _count(asked: int, n: int, due: int, closed: int, state: int) -> int:
-    return n
-
-
 def _mean_age(asked: int, n: int, due: int, closed: int, state: int) -> float | None:
     return float(asked * n - due) / float(n * MINUTE) if n else None
 
@@ -190,8 +186,8 @@ def _mean_state(asked: int, n: int, due: int, closed: int, state: int) -> float 
     return float(asked * n - due + state * MINUTE) / float(both * MINUTE) if both else None
 
 
-_FINISH: dict[str, Callable[[int, int, int, int, int], Any]] = {
-    "count": _count,
+_FINISH: dict[str, Callable[[int, int, int, int, int], Any] | None] = {
+    "count": None,
     "mean_age": _mean_age,
     "mean_state": _mean_state,
 }

@@ -138,7 +138,12 @@ def _rows(columns: dict[str, st.SearchStrategy[Any]], identity: str | None, most
     rows = st.lists(st.fixed_dictionaries(columns), max_size=most)
     if identity is None:
         return rows
-    return rows.map(lambda found: [row | {identity: number} for number, row in enumerate(found)])
+    return rows.map(lambda found: [row | {identity: _jumbled(number)} for number, row in enumerate(found)])
+
+
+def _jumbled(number: int) -> int:
+    """Every number once, but not in order, so that a key says nothing about the place in its table."""
+    return number * 11 % 31
 
 
 histories: st.SearchStrategy[History] = st.builds(
@@ -150,7 +155,9 @@ histories: st.SearchStrategy[History] = st.builds(
         25,
     ),
     items=_rows({"due": _maybe(_minutes), "k": _letters, "n": _numbers}, "item", 12),
-    closings=_rows({"item": st.integers(0, 14), "closed": _maybe(_minutes), "v": _values}, None, 16),
+    closings=_rows(
+        {"item": st.integers(0, 14).map(_jumbled), "closed": _maybe(_minutes), "v": _values}, None, 16
+    ),
     static=st.lists(st.sampled_from("abd"), unique=True).map(
         lambda keys: [{"k": key, "s": ord(key)} for key in keys]
     ),

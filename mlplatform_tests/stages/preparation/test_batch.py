@@ -111,6 +111,19 @@ def test_a_lag_moves_what_is_known() -> None:
     assert got["age_last_by_k"].to_list() == [None, 0, 9, None]
 
 
+@pytest.mark.parametrize("values", [[4, 3, 5], [3, 4, 5], [5, 4, 3]])
+def test_of_closings_at_one_moment_the_least_value_counts(values: list[int]) -> None:
+    closings = Source("closings", table="closings", at="closed", key=("item",))
+    rows = [{"item": 1, "closed": START + MINUTE, "v": value} for value in values]
+    rows.append({"item": 1, "closed": START + 2 * MINUTE, "v": 1})
+    tables = {
+        "items": frame("items", [{"item": 1, "due": START, "k": "a"}]),
+        "closings": frame("closings", rows),
+    }
+    features = declared(Open(items, closings, "k", "mean_state", "1h", value="v", name="state"))
+    assert compute(features, asked_at(0, 1, 3), tables)["state"].to_list() == [0.0, 3.0, 3.0]
+
+
 def test_without_rows_there_are_still_columns() -> None:
     empty = {name: frame(name, []) for name in ("events", "items", "closings", "static")}
     got = compute(FEATURES, asked_at(1, 2).with_columns(n=pl.lit(1, pl.Int64)), empty)
