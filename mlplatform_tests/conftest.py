@@ -1,7 +1,7 @@
 """Fixtures of several folders: the small use case as files, and once for all tests, materialised."""
 
 import fcntl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,6 +9,12 @@ from subprocess import CompletedProcess
 import pytest
 
 from mlplatform_tests.small import world
+from mlplatform_tests.small.zygote import Zygote
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Dagster marks what we use of it as beta at every call, hundreds of times."""
+    config.addinivalue_line("filterwarnings", r"ignore:.* is currently in (beta|preview)")
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,14 @@ class Finished:
 def late_orders(tmp_path: Path) -> Path:
     """The folder of a small use case that a test may change."""
     return world.make_use_case(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def mlplatform() -> Iterator[Zygote]:
+    """The command line, each command in a fresh fork of one process: `mlplatform.run("status", …)`."""
+    zygote = Zygote()
+    yield zygote
+    zygote.close()
 
 
 @pytest.fixture(scope="session")

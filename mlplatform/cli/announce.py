@@ -1,13 +1,12 @@
 """`mlplatform announce`: tell the platform that a source has data, as a source would itself."""
 
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 
-from mlplatform.cli.app import Json, UseCaseName, app
+from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.output import emit, out
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.topics import SOURCE_DATA_AVAILABLE
@@ -29,7 +28,7 @@ def announce(
     json: Json = False,
 ) -> None:
     """Publish `source-data-available`, for example: mlplatform announce flight_delay flights 2013-05-05."""
-    declared = project.load(project.find(use_case, Path.cwd()))
+    declared = project.load(use_case_folder(use_case))
     refused = refusal(declared, data_set, partition)
     if refused:
         raise typer.BadParameter(refused)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mlplatform.cli.output import complain
-from mlplatform.errors import MlplatformError
+from mlplatform.errors import MlplatformError, NotFound
 
 app = typer.Typer(
     name="mlplatform",
@@ -21,6 +21,17 @@ app = typer.Typer(
 
 UseCaseName = Annotated[str, typer.Argument(help="Name of the use case, or its folder.", metavar="USE_CASE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+def use_case_folder(name: str) -> Path:
+    """The folder of the use case a command was given; an unknown name is wrong use, exit code 2."""
+    from mlplatform.offline import project
+
+    try:
+        return project.find(name, Path.cwd())
+    except NotFound as error:
+        complain(error)
+        raise typer.Exit(2) from error
 
 
 def main() -> None:

@@ -3,12 +3,11 @@
 import socket
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from mlplatform.cli.app import Json, UseCaseName, app
+from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.output import emit, err, out, progress
 from mlplatform.crosscutting.processes import Supervisor
 from mlplatform.crosscutting.scoring_client import ScoringClient
@@ -23,7 +22,7 @@ def run(use_case: UseCaseName, json: Json = False) -> None:
     """Materialise everything of a use case that is missing, score one question, and report."""
     started = time.perf_counter()
     settings = Settings.load()
-    declared = project.load(project.find(use_case, Path.cwd()))
+    declared = project.load(use_case_folder(use_case))
     steps = _materialise(declared, settings)
     result: dict[str, Any] = {"use_case": declared.name, "steps": steps, **summary(declared, settings)}
     if declared.config.example and result["champion"]:

@@ -1,12 +1,11 @@
 """`mlplatform score`: one question to the running scoring service."""
 
 import json as json_library
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mlplatform.cli.app import Json, UseCaseName, app
+from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.output import emit, out
 from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
@@ -23,7 +22,7 @@ def score(
     json: Json = False,
 ) -> None:
     """Ask the scoring service one question, for example: mlplatform score flight_delay tailnum=N14228."""
-    declared = project.load(project.find(use_case, Path.cwd()))
+    declared = project.load(use_case_folder(use_case))
     asked = {**declared.config.example, **_facts(facts or [], declared.feature_set.spine.facts)}
     with ScoringClient(Settings.load().scoring_url) as client:
         answer = client.score(declared.name, asked)

@@ -24,9 +24,11 @@ def status(json: Json = False) -> None:
     use_cases: dict[str, Any] = {}
     for name, folder in project.use_cases(Path.cwd()).items():
         try:
-            use_cases[name] = summary(project.load(folder), settings)
+            declared = project.load(folder)
         except ConfigurationError as error:
             use_cases[name] = {"problem": str(error), "hint": error.hint}
+        else:
+            use_cases[name] = summary(declared, settings)
     services = {"ui": _ui(settings), "scoring": _scoring(settings), "broker": _broker(settings)}
     if json:
         emit({"home": str(settings.home), "use_cases": use_cases, "services": services})

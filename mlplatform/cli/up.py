@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlplatform.cli.app import app
 from mlplatform.cli.output import err, out
+from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.embedded import broker_process, is_local
 from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
 from mlplatform.crosscutting.scoring_client import ScoringClient
@@ -17,11 +18,10 @@ from mlplatform.offline import project
 def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
-    specs = [broker_process(settings.broker_url, settings.home)] if is_local(settings.broker_url) else []
-    specs += [dagster_process(settings), scoring_process(settings)]
+    specs = [*_broker(settings), dagster_process(settings), scoring_process(settings)]
 
     def opened() -> None:
-        out.print(f"Dagster UI   {settings.ui_url}", markup=False)
+        out.print(f"Dagster UI   {settings.ui_url}/asset-groups", markup=False)
         out.print(f"scoring      {settings.scoring_url}/docs", markup=False)
         out.print(f"broker       {settings.broker_url}", markup=False)
         out.print("Ctrl-C ends everything.")
@@ -31,6 +31,14 @@ def up() -> None:
         err.print(f"{name}: {event}", markup=False)
 
     Supervisor(specs, progress=told).run(on_ready=opened)
+
+
+def _broker(settings: Settings) -> list[ProcessSpec]:
+    """The embedded broker, or nothing if another one is configured, which has to answer."""
+    if is_local(settings.broker_url):
+        return [broker_process(settings.broker_url, settings.home)]
+    open_bus(settings.broker_url).close()
+    return []
 
 
 def dagster_process(settings: Settings) -> ProcessSpec:

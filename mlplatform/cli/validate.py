@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from mlplatform.cli.app import Json, app
+from mlplatform.cli.app import Json, app, use_case_folder
 from mlplatform.cli.output import emit, err, out
 from mlplatform.offline import project
 
@@ -18,7 +18,7 @@ def validate(
 ) -> None:
     """Check the declaration of one use case, or of all, without running anything."""
     here = Path.cwd()
-    folders = [project.find(use_case, here)] if use_case else list(project.use_cases(here).values())
+    folders = [use_case_folder(use_case)] if use_case else list(project.use_cases(here).values())
     found = {str(folder): project.problems(folder) for folder in folders}
     bad = sum(len(problems) for problems in found.values())
     if json:

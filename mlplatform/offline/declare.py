@@ -47,12 +47,13 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
 
 def _check_types(declared: Declared) -> None:
     """Refuse what features.py wrote in a place of another type; Python itself does not."""
+    feature_set = declared.feature_set
     try:
-        FeatureSet.from_json(declared.feature_set.to_json())
+        FeatureSet.from_json(feature_set.to_json())
     except (ConfigurationError, TypeError, ValueError) as error:
         said = str(error.__cause__ or error).rstrip(".")
         at = re.search(r"\$\.features\[(\d+)\]", said)
-        which = f"feature {declared.feature_set.features[int(at[1])].name!r}: " if at else ""
+        which = f"feature {feature_set.features[int(at[1])].name!r}: " if at else ""
         raise ConfigurationError(
             f"{declared.place}: {which}{said}.",
             hint="Every field has its type: see mlplatform/stages/preparation/declarations.py.",

@@ -92,9 +92,10 @@ class Declared:
     def source(self, data_set: str) -> Source:
         """The opened source of a data set."""
         config = self.config.data_sets[data_set]
-        plugin = plugins.find(sources, config.source)
         try:
-            source: Source = plugin.open(self.folder, **config.options)
+            source: Source = plugins.find(sources, config.source).open(self.folder, **config.options)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"data_sets.{data_set}.options: {error}", hint=error.hint) from error
         except TypeError as error:
             raise ConfigurationError(
                 f"data_sets.{data_set}.options do not fit source {config.source!r}: {error}.",

@@ -28,7 +28,7 @@ ALLOW_EMPTY = "mlplatform/allow_empty"
 COLUMNS = "columns"
 """Metadata of an AssetIn: the columns to load, as a list; the others are not read from the disk."""
 
-_EVENTS_WITH_SCHEMA = 31
+_COLUMNS_REPEATED = 10_000
 
 
 def table_of(key: AssetKey) -> Table:
@@ -103,7 +103,7 @@ class LakeIOManager(ConfigurableIOManager):
             }
         )
         # A range run repeats this metadata for every partition: a wide schema would fill the event log.
-        if keys is None or len(keys) <= _EVENTS_WITH_SCHEMA:
+        if keys is None or len(keys) * frame.width <= _COLUMNS_REPEATED:
             context.add_output_metadata({"dagster/column_schema": column_schema(frame)})
         if keys is not None and len(keys) == 1:
             context.add_output_metadata({"dagster/partition_row_count": frame.height})

@@ -14,16 +14,21 @@ def days(declared: Declared) -> DailyPartitionsDefinition:
 
 
 def training_dates(declared: Declared) -> StaticPartitionsDefinition:
-    """The dates a model can be trained as of: every first of a month with data before it, and the
-    declared one."""
-    config = declared.config.days
-    firsts = {month for month in _month_starts(config.first, config.last) if month > config.first}
-    return StaticPartitionsDefinition(sorted(str(day) for day in firsts | {declared.config.split.as_of}))
+    """The dates a model is trained as of: the declared one."""
+    return StaticPartitionsDefinition([str(declared.config.split.as_of)])
+
+
+def days_to_score(declared: Declared) -> DailyPartitionsDefinition:
+    """One partition per day after training."""
+    config = declared.config
+    return DailyPartitionsDefinition(
+        str(config.split.as_of), end_date=str(config.days.last + timedelta(days=1))
+    )
 
 
 def months(declared: Declared) -> MonthlyPartitionsDefinition:
-    """One partition per calendar month that has days of data; its key is the first of the month."""
-    starts = _month_starts(declared.config.days.first, declared.config.days.last)
+    """One partition per calendar month that has days after training; its key is the first of the month."""
+    starts = _month_starts(declared.config.split.as_of, declared.config.days.last)
     return MonthlyPartitionsDefinition(str(starts[0]), end_date=str(_next_month(starts[-1])))
 
 
@@ -38,11 +43,11 @@ def scored_months(declared: Declared) -> list[str]:
 
 
 def days_of_month(declared: Declared, month: str) -> tuple[str, str]:
-    """First and last day of data in the month that begins on `month`."""
+    """First and last day after training in the month that begins on `month`."""
     start = date.fromisoformat(month)
     last = _next_month(start) - timedelta(days=1)
-    config = declared.config.days
-    return str(max(start, config.first)), str(min(last, config.last))
+    config = declared.config
+    return str(max(start, config.split.as_of)), str(min(last, config.days.last))
 
 
 def _month_starts(first: date, last: date) -> list[date]:

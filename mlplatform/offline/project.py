@@ -129,7 +129,8 @@ def _read(folder: Path) -> tuple[UseCaseConfig | None, list[Problem]]:
         return None, [_not_yaml(file, text, error)]
     if not isinstance(document, dict) or document.get("type") != TYPE:
         got = document.get("type") if isinstance(document, dict) else type(document).__name__
-        return None, [Problem(str(file), 1, "type", f"got {got!r}; allowed: {TYPE}", "")]
+        said = f"got {got!r}; allowed: {TYPE}"
+        return None, [Problem(str(file), 1, "type", said, f"Begin the file with `type: {TYPE}`.")]
     extra = [name for name in document if name not in ("type", "attributes")]
     if extra:
         line = _line(nodes, [extra[0]])

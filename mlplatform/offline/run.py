@@ -25,7 +25,7 @@ from mlplatform.offline.plugged import check_plugins
 from mlplatform.offline.use_case import definitions
 
 PROCESS_TAG = "mlplatform/process"
-"""Process id of a foreground run; a run whose process is gone is marked as failed."""
+"""Process id of a foreground run: the mark by which runs whose process was killed are found."""
 
 Progress = Callable[[Step, int, str], None]
 """Called with the step, how many of its assets are done, and the asset at work."""
@@ -150,21 +150,15 @@ def _watched(step: Step, instance: DagsterInstance, run_id: str, progress: Progr
 
 
 def _reap(instance: DagsterInstance) -> None:
-    """Mark foreground runs as failed whose process was killed; nothing else would."""
-    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
-        process = run.tags.get(PROCESS_TAG, "")
-        if process.isdigit() and not _alive(int(process)):
+    """Mark foreground runs as failed whose process was killed; nothing else would.
+
+    Whoever holds the lock of foreground runs is the only one: every other that is not over is dead.
+    """
+    unfinished = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+    for run in instance.get_runs(RunsFilter(statuses=unfinished)):
+        # A run repeated from the Dagster UI has the tags of the first one, but another process.
+        if PROCESS_TAG in run.tags and run.parent_run_id is None:
             instance.report_run_failed(run, "The process of this run was killed.")
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _lock_file(home: Path) -> TextIO:

@@ -102,7 +102,6 @@ def _request(declared: Declared, data: SourceDataAvailable, message: str) -> Run
         run_key=message,
         asset_selection=[key(declared, f"raw_{data.data_set}"), key(declared, data.data_set)],
         partition_key=data.partition if data.data_set in declared.daily else None,
-        tags={"mlplatform/message": message},
     )
 
 

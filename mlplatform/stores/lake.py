@@ -314,7 +314,14 @@ def _columns(cursor: Cursor, table: Table, lake: str) -> dict[str, str]:
 
 def _frame(result: Cursor) -> pl.DataFrame:
     rows: pa.Table = result.to_arrow_table()
-    return pl.DataFrame(rows)
+    try:
+        return pl.DataFrame(rows)
+    except pl.exceptions.PolarsError as error:
+        kinds = ", ".join(f"{field.name} {field.type}" for field in rows.schema)
+        raise StoreError(
+            f"the result has a type that frames do not have ({kinds}).",
+            hint="Cast it in the query, an interval for example with CAST(… AS VARCHAR) or epoch(…).",
+        ) from error
 
 
 def _files(folder: Path) -> set[Path]:

@@ -7,12 +7,17 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from polars.testing import assert_frame_equal
+
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.stores.lake import Lake, Table
 
 HERE = Path(__file__).parent
 NAME = "late_orders"
@@ -96,9 +101,38 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(replaced(file.read_text(), old, new))
 
 
-def cli(*arguments: str, home: Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The real command line in a process of its own, with nothing of this one's settings."""
-    command = [sys.executable, "-c", "from mlplatform.cli import main; main()", *arguments]
+def tables(home: Path) -> dict[str, pl.DataFrame]:
+    """Every table of the use case in a home, without what two runs may differ in, in one order of rows."""
+    settings = Settings.load({"MLPLATFORM_HOME": str(home)})
+    with closing(Lake.from_settings(settings)) as lake:
+        frames = {name: lake.read(Table(NAME, name)) for name in lake.tables(NAME)}
+    return {
+        name: frame.drop(RUN_DEPENDENT, strict=False).sort(pl.all().exclude(RUN_DEPENDENT))
+        for name, frame in frames.items()
+    }
+
+
+def assert_same_tables(got: dict[str, pl.DataFrame], expected: dict[str, pl.DataFrame]) -> None:
+    """Fail with the first table that is other than it should be."""
+    assert sorted(got) == sorted(expected)
+    for name, frame in expected.items():
+        assert got[name].columns == frame.columns, name
+        assert_frame_equal(
+            got[name].with_columns(table=pl.lit(name)),
+            frame.with_columns(table=pl.lit(name)),
+            check_exact=True,
+        )
+
+
+def cli(*arguments: str, home: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The installed command line in a process of its own, with nothing of this one's settings."""
+    return process([str(Path(sys.executable).with_name("mlplatform")), *arguments], home=home, cwd=cwd)
+
+
+def process(
+    command: list[str], *, home: Path, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A command to its end, with what it said."""
     return subprocess.run(
         command,
         cwd=cwd,

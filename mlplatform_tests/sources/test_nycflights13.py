@@ -23,7 +23,7 @@ def test_two_days_of_flights_keep_their_contract() -> None:
 
 
 def test_an_unknown_table() -> None:
-    with pytest.raises(ConfigurationError, match="got table 'trains' .*; allowed: flights, weather"):
+    with pytest.raises(ConfigurationError, match=r"got table 'trains' .*; allowed: flights, weather"):
         nycflights13.open(Path(), table="trains")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlplatform.crosscutting.processes import ProcessSpec
-from mlplatform.errors import ConfigurationError, ServiceError
+from mlplatform.errors import ConfigurationError, ServiceError, StoreError
 
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _CONFIG = """\
@@ -40,6 +40,8 @@ def broker_process(url: str, home: Path) -> ProcessSpec:
     ------
     ConfigurationError
         if the URL is not that of a NATS server on this machine.
+    StoreError
+        if the folder cannot be made or written to.
     ServiceError
         if the nats-server program is not installed.
     """
@@ -50,13 +52,17 @@ def broker_process(url: str, home: Path) -> ProcessSpec:
         )
     host, port = _address(url)
     folder = home.absolute() / "broker"
-    folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nats-server.conf"
     quoted = {"listen": f"{host}:{port}", "folder": str(folder), "pid_file": str(folder / "nats-server.pid")}
-    config.write_text(
-        _CONFIG.format(**{key: json.dumps(text, ensure_ascii=False) for key, text in quoted.items()}),
-        encoding="utf-8",
-    )
+    text = _CONFIG.format(**{key: json.dumps(text, ensure_ascii=False) for key, text in quoted.items()})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"The broker's folder {folder} cannot be written: {error}.",
+            hint="Set MLPLATFORM_HOME to a folder you can write to.",
+        ) from error
     return ProcessSpec(
         name="broker",
         command=(str(_program()), "-c", str(config)),

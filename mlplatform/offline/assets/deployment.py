@@ -76,7 +76,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
             metadata={
                 "version": promoted.version,
                 "model": promoted.model,
-                "digest": promoted.digest,
+                "digest": promoted.digest[:12],
                 "why": promoted.why,
                 "scoring service": MetadataValue.url(mlplatform_scoring.url),
                 "it serves": _served(mlplatform_scoring, promoted),
@@ -91,4 +91,4 @@ def _served(scoring: ScoringService, release: Release) -> str:
         with scoring.client() as client:
             return client.ready()
     except ServiceError as error:
-        return f"version {release.version} when it is started: {error.hint}"
+        return f"nothing: it is not running. It will serve version {release.version}. {error.hint}"

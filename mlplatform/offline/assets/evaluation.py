@@ -112,7 +112,7 @@ def _evaluation(declared: Declared, name: str) -> AssetsDefinition:
 def _headline(report: Report) -> dict[str, MetadataValue]:
     """The chief figures on the test rows as numbers, which the Dagster UI plots over time."""
     chief = [name for name in ("roc_auc", "log_loss", "brier", "ece") if name in report.figures]
-    return {f"test {name}": MetadataValue.float(report.figures[name]) for name in chief}
+    return {f"test {name}": MetadataValue.float(round(report.figures[name], 4)) for name in chief}
 
 
 def _champion(declared: Declared) -> AssetsDefinition:
@@ -185,7 +185,7 @@ def _champion(declared: Declared) -> AssetsDefinition:
             metadata={
                 "winner": winner.model if winner else "none",
                 "why": lines([verdict.reasons[c.digest] for c in candidates.values()]),
-                "figures": table(frame.drop("partition_key", "reason")),
+                "figures": table(frame.drop("partition_key", "reason", "digest")),
             },
         )
         yield _better(rule, winner or present, baseline)

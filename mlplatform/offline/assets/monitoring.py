@@ -77,15 +77,18 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
         return Output(
             frame,
             metadata={
-                "most drifted": table(
-                    frame.filter(partition_key=last_month).sort("psi", descending=True), most=20
-                ),
-                "picture": pictures[last_month],
+                f"drift by feature, {last_month[:7]}": pictures[last_month],
+                "most drifted": table(_most_drifted(frame.filter(partition_key=last_month))),
                 **{f"Evidently report {month[:7]}": page for month, page in pages.items()},
             },
         )
 
     return drift_report
+
+
+def _most_drifted(frame: pl.DataFrame) -> pl.DataFrame:
+    shown = ["feature", "psi", "wasserstein", "jensen_shannon", "missing_reference", "missing_current"]
+    return frame.sort("psi", descending=True, nulls_last=True).select(shown).head(20)
 
 
 def _drift_frame(month: str, found: tuple[drift.Drift, ...]) -> pl.DataFrame:
@@ -156,9 +159,9 @@ def _performance(declared: Declared) -> AssetsDefinition:
             metadata={
                 "scored": int(frame["scored"].sum()),
                 "outcome known": known,
-                "log loss": float((frame["log_loss"] * frame["n"]).sum() / known) if known else 0.0,
-                "days": table(frame.drop("partition_key")),
-                "picture": pictures[max(pictures)],
+                "log loss": round(float((frame["log_loss"] * frame["n"]).sum() / known), 4) if known else 0.0,
+                f"score and outcome, {max(pictures)[:7]}": pictures[max(pictures)],
+                "last days": table(frame.drop("partition_key", "brier").tail(14)),
             },
         )
 

@@ -14,6 +14,8 @@ from dagster import (
     AssetIn,
     AssetsDefinition,
     Output,
+    TableColumn,
+    TableSchema,
     TimeWindowPartitionMapping,
 )
 
@@ -26,6 +28,7 @@ from mlplatform.offline.io_manager import ALLOW_EMPTY
 from mlplatform.offline.resources import LakeResource
 from mlplatform.stages.ingestion.contract import check
 from mlplatform.stages.preparation.batch import compute
+from mlplatform.stages.preparation.declarations import FeatureSet, described
 from mlplatform.stores.lake import Lake
 
 
@@ -72,7 +75,8 @@ def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
     def cleaned(context: AssetExecutionContext, raw: pl.DataFrame, **reads: pl.DataFrame) -> Output[Any]:
         checked = check(raw, contract)
         rows = clean(checked.good, *(reads[name] for name in config.reads))
-        return Output(rows, metadata={"rejected rows": checked.rejected, "sample": table(rows, most=5)})
+        sample = table(rows.drop("partition_key", "batch_id", strict=False), most=5)
+        return Output(rows, metadata={"rejected rows": checked.rejected, "sample": sample})
 
     return cleaned
 
@@ -89,13 +93,14 @@ def _features(declared: Declared) -> AssetsDefinition:
         "features",
         version=features_version(declared),
         kinds={"polars"},
+        metadata={"dagster/column_schema": _columns(feature_set)},
         partitions_def=daily,
         deps=[
             AssetDep(key(declared, name), partition_mapping=reach if name in declared.daily else None)
             for name in declared.feature_tables
         ],
-        description=f"{len(feature_set.names)} features per question, as known when it was asked. Feature "
-        f"set `{feature_set.id}`:\n\n" + "\n".join(f"- `{name}`" for name in feature_set.names),
+        description=f"{len(feature_set.names)} features per question, as known when it was asked: "
+        f"feature set `{feature_set.id}`. The columns say how each is declared.",
         check_specs=[
             AssetCheckSpec(
                 "no_leakage",
@@ -120,13 +125,22 @@ def _features(declared: Declared) -> AssetsDefinition:
                 "questions asked again": found.asked,
                 "cells compared": found.cells,
                 "cells different": len(found.different),
-                "which": table(
-                    pl.DataFrame(found.different, schema={"feature": pl.String, "as_of": pl.String})
-                ),
+                **({"which": table(pl.DataFrame(found.different))} if found.different else {}),
             },
         )
 
     return features
+
+
+def _columns(feature_set: FeatureSet) -> TableSchema:
+    """The features as columns, each with its declaration in words."""
+    return TableSchema(
+        [
+            TableColumn(feature.name, type(feature).__name__, description=described(feature))
+            for feature in feature_set.features
+            if feature.name in feature_set.names
+        ]
+    )
 
 
 def feature_inputs(declared: Declared, lake: Lake, first: str, last: str) -> dict[str, pl.DataFrame]:

@@ -37,7 +37,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         "scores",
         version=scores_version(declared),
         kinds={"lightgbm", "duckdb"},
-        partitions_def=partitions.days(declared),
+        partitions_def=partitions.days_to_score(declared),
         ins={"features": AssetIn(key(declared, "features"), input_manager_key=IO)},
         deps=[AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping())],
         description=f"Probability of `{declared.config.label.column}` for every question of the day, by the "
@@ -71,7 +71,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
             metadata={
                 "model": release.model,
                 "version": release.version,
-                "mean score": float(probability.mean()) if len(probability) else 0.0,
+                "mean score": round(float(probability.mean()), 4) if len(probability) else 0.0,
             },
         )
 

@@ -97,10 +97,10 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         return Output(
             pl.DataFrame([row]),
             metadata={
-                "digest": digest,
+                "digest": digest[:12],
                 "training rows": metadata.rows,
-                "label rate": metadata.label_rate,
-                "seconds": seconds,
+                "label rate": round(metadata.label_rate, 4),
+                "seconds": round(seconds, 1),
                 "feature set": fitted.id,
                 "folder": MetadataValue.path(folder),
             },

@@ -265,6 +265,30 @@ def sources_of(feature: Feature) -> tuple[Source, ...]:
             return ()
 
 
+def described(feature: Feature) -> str:
+    """A feature in words, for people: what is computed, from where, over which window."""
+    by = ", ".join(key_columns(getattr(feature, "by", ()))) or "all rows"
+    match feature:
+        case Agg():
+            value = f" of {feature.value}" if feature.value else ""
+            return f"{feature.fn}{value} over the last {feature.window} of {feature.source.name}, by {by}"
+        case Last():
+            ago = "" if microseconds(feature.ago) == 0 else f", as of {feature.ago} before"
+            return f"latest {feature.value} of {feature.source.name} within {feature.max_age}, by {by}{ago}"
+        case Open():
+            value = f" of {feature.value}" if feature.value else ""
+            return (
+                f"{feature.fn}{value} of {feature.due.name} due {feature.after} to {feature.window} ago and "
+                f"not in {feature.until.name}, by {by}"
+            )
+        case Static():
+            return f"{feature.value} of {feature.table}, by {by}"
+        case Category():
+            return f"{feature.column}, encoded by a dictionary fitted on the training rows"
+        case _:
+            return f"calculated from {', '.join(sorted(feature.expression.columns()))}"
+
+
 def reach_us(feature: Feature) -> int:
     """How far before the question a feature looks, in microseconds, lag included."""
     match feature:
