@@ -1,4 +1,4 @@
-"""The component works from outside: a Dagster project of its own, in a folder of its own, uses the package."""
+"""The component works from outside: a Dagster project of its own, in its own folder, uses the package."""
 
 import sys
 from pathlib import Path
@@ -74,7 +74,8 @@ with DagsterInstance.ephemeral() as instance:
             partition_key=one,
             tags=tags,
         )
-        told["materialised"] += [event.asset_key.path[-1] for event in result.get_asset_materialization_events()]
+        events = result.get_asset_materialization_events()
+        told["materialised"] += [event.asset_key.path[-1] for event in events]
         for check in result.get_asset_check_evaluations():
             told["checks"][check.check_name] = check.passed
 told["materialised"] = sorted(set(told["materialised"]))

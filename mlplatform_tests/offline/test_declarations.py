@@ -167,7 +167,7 @@ IN_PYTHON = {
     "a declaration that refuses itself": ('key=("order_id",), lag="30m"', 'key=(), lag="30m"', "lag=", "source 'deliveries' has an empty key"),
     "a duration that is none": ('lag="30m")', 'lag="half an hour")', "half an hour", "half an hour"),
     "a feature that is declared twice": ('Row("weekday"', 'Row("weight"', "FEATURES = ", "feature name 'weight' is used twice"),
-    "a fact that is not there": ('col("weight_g") / 1000', 'col("weight_kg") / 1000', "FEATURES = ", "feature 'weight' reads weight_kg; known at that point"),
+    "a fact that is not there": ('col("weight_g") * 1', 'col("weight_kg") * 1', "FEATURES = ", "feature 'weight' reads weight_kg; known at that point"),
     "a function of an aggregate": ('"mean", "3d", "late"', '"median", "3d", "late"', "FEATURES = ", "feature 'late_median_3d_by_warehouse': Invalid enum value 'median'"),
     "a value of another type": ('"mean", "3d", "late"', '"mean", "3d", 7, name="x"', "FEATURES = ", "feature 'x': Expected `str | null`, got `int`"),
     "a type of a fact": ('"weight_g": "int"', '"weight_g": "integer"', "FEATURES = ", "Invalid enum value 'integer'"),

@@ -70,9 +70,9 @@ FEATURES = FeatureSet(
     ),
     [
         Category("warehouse"),
-        Row("weight", col("weight_g") / 1000),
+        Row("weight", col("weight_g") * 1),
         Row("weekday", col("placed").weekday("UTC")),
-        Row("hours_promised", col("promised").minutes_since(col("placed")) / 60),
+        Row("minutes_promised", col("promised").minutes_since(col("placed"))),
         Static("warehouses", by="warehouse", value="packers"),
         Agg(placed, "warehouse", "count", "1d"),
         Agg(shipped, "warehouse", "mean", "1d", "hours_to_ship"),
