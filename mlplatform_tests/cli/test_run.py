@@ -72,17 +72,12 @@ class TestFirstRun:
         assert scores["score"].is_between(0, 1).all()
         assert (scores["class"] == (scores["score"] >= 0.5)).all()
 
-    def test_features_are_the_reproducible_part(self, finished: Finished) -> None:
+    def test_orders_whose_outcome_is_open_take_no_part(self, finished: Finished) -> None:
         tables = world.tables(finished.home)
-        open_at_the_end = tables["orders"].filter(pl.col("late").is_null())
-        assert open_at_the_end.height > 50
-        assert tables["split"].height == ORDERS - open_at_the_end.filter(
-            pl.col("partition_key") < "2025-05-02"
-        ).height - _after_the_split(tables["orders"])
-
-
-def _after_the_split(orders: pl.DataFrame) -> int:
-    return orders.filter(pl.col("late").is_not_null(), pl.col("partition_key") >= "2025-05-02").height
+        still_open = tables["orders"].filter(pl.col("late").is_null()).height
+        assert still_open > 50
+        assert tables["split"].height == ORDERS - still_open
+        assert tables["split"]["label"].null_count() == 0
 
 
 class TestSecondRun:

@@ -123,9 +123,18 @@ class TestRuns:
         columns = {column.name: column.type for column in shown["dagster/column_schema"].columns}
         assert columns == {"partition_key": "String", "delay": "Float64", "carrier": "String"}
 
-    def test_metadata_of_a_long_range_leaves_the_schema_out(self, resource: LakeResource) -> None:
-        shown = metadata(run(resource, raw, **over(DAYS[0], DAYS[-1])), raw)
-        assert shown["rows_written"] == 2 * len(DAYS)
+    def test_metadata_of_a_long_range_leaves_a_wide_schema_out(self, resource: LakeResource) -> None:
+        @dg.asset(
+            key_prefix="flight_delay", partitions_def=DAILY, backfill_policy=dg.BackfillPolicy.single_run()
+        )
+        def wide(context: dg.AssetExecutionContext) -> pl.DataFrame:
+            keys = pl.DataFrame({"partition_key": list(context.partition_keys)})
+            return keys.with_columns(pl.lit(1).alias(f"column_{n}") for n in range(400))
+
+        narrow = metadata(run(resource, raw, **over(DAYS[0], DAYS[-1])), raw)
+        assert narrow["rows_written"] == 2 * len(DAYS)
+        assert "dagster/column_schema" in narrow
+        shown = metadata(run(resource, wide, **over(DAYS[0], DAYS[-1])), wide)
         assert "dagster/column_schema" not in shown
 
     def test_metadata_of_a_whole_table(self, resource: LakeResource) -> None:

@@ -115,10 +115,6 @@ def test_a_few_rows_and_no_rows(declared: Declared) -> None:
     assert leakage.look(declared, none, tables).asked == 0
 
 
-@pytest.mark.xfail(
-    reason="polars multiplies a long column by the reciprocal of a constant instead of dividing by it, "
-    "so that 14 % of values differ in the last bit from those of one row"
-)
 def test_a_division_by_a_constant_gives_the_same_bits_for_one_row_and_many(declared: Declared) -> None:
     world.edit(declared.file, 'col("weight_g") * 1', 'col("weight_g") / 1000')
     changed = project.load(declared.folder)
