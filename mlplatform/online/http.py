@@ -120,7 +120,11 @@ def _status(releases: Releases) -> dict[str, Any]:
                 "feature_set": bundle.feature_set_id,
                 "released_at": release.released_at.isoformat(),
                 "threshold": bundle.threshold,
-                "memory": {"first": memory.first, "newest": memory.newest, "rows": dict(memory.rows)},
+                "memory": {
+                    "whole_from_us": memory.whole_from_us,
+                    "newest": memory.newest,
+                    "rows": dict(memory.rows),
+                },
             }
     return {"ready": bool(current), "trouble": releases.trouble, "use_cases": use_cases}
 

@@ -1,13 +1,13 @@
 """Fills the features' memory from the lake: the rows a server must remember when it starts.
 
-Rows of the newest partitions of every source table, as far back as any feature looks, go into one
-`OnlineFeatures`; a question from `whole_from_us` on then finds everything the batch path would find. It must
-not take events nor read a clock: "now" is the newest partition.
+Rows of every source table that became known as far back as any feature looks go into one `OnlineFeatures`; a
+question from `whole_from_us` on then finds everything the batch path would find. It must not take events nor
+read a clock: "now" is the newest partition.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import polars as pl
@@ -18,10 +18,11 @@ from mlplatform.stages.preparation.online import OnlineFeatures
 from mlplatform.stores.lake import Lake, Table
 
 DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUESTIONS = timedelta(days=1)
 """How long before the newest partition a question may lie."""
-BELATED = timedelta(days=2)
-"""How long after its partition's day a row may become known: an arrival belongs to its departure's day."""
+YOUNG = timedelta(days=3)
+"""A lake that is older than what must be read by no more than this is read whole."""
 
 Fingerprint = tuple[tuple[str, int, str], ...]
 """Per table: name, number of rows, newest partition."""
@@ -33,8 +34,6 @@ class Memory:
 
     features: OnlineFeatures
     fingerprint: Fingerprint
-    first: str
-    """Oldest partition in memory; empty if every row of the lake is."""
     newest: str
     whole_from_us: int | None
     """From this time (UTC, microseconds) on every question finds all it needs; None: any question does."""
@@ -65,18 +64,19 @@ def warm(lake: Lake, use_case: str, feature_set: FeatureSet, *, questions: timed
     """
     printed = fingerprint(lake, use_case, feature_set)
     newest = max((partition for _, _, partition in printed), default="")
-    first, whole_from_us = _reach(newest, feature_set, questions)
-    if all(lake.partitions(Table(use_case, name))[0] >= first for name in _event_tables(feature_set)):
-        first, whole_from_us = "", None
+    tables = _event_tables(feature_set)
+    oldest = min((lake.partitions(Table(use_case, name))[0] for name in tables), default="")
+    whole_from = _whole_from(oldest, newest, feature_set, questions)
+    whole_from_us = None if whole_from is None else (whole_from - _EPOCH).days * DAY_US
     features = OnlineFeatures(feature_set)
     rows: dict[str, int] = {}
     features.advance(whole_from_us or 0)  # said first, so that rows out of every reach need not be kept
-    for table, sources in _event_tables(feature_set).items():
-        frame = _plain(_read(lake, use_case, feature_set, table, first))
+    for table, sources in tables.items():
+        frame = _plain(_read(lake, use_case, feature_set, table, whole_from))
         rows |= {source.name: _take(features, source, frame) for source in sources}
     for table in feature_set.statics:
         rows[table] = _take_static(features, table, _read(lake, use_case, feature_set, table))
-    return Memory(features, printed, first, newest, whole_from_us, rows)
+    return Memory(features, printed, newest, whole_from_us, rows)
 
 
 def _event_tables(feature_set: FeatureSet) -> dict[str, list[Source]]:
@@ -96,19 +96,24 @@ def _print(lake: Lake, table: Table, partitioned: bool) -> tuple[str, int, str]:
     return table.name, count, lake.partitions(table)[-1] if partitioned else ""
 
 
-def _reach(newest: str, feature_set: FeatureSet, questions: timedelta) -> tuple[str, int | None]:
-    """The oldest partition to read, and the time from which questions are whole."""
+def _whole_from(oldest: str, newest: str, feature_set: FeatureSet, questions: timedelta) -> datetime | None:
+    """The time from which questions are to be whole; None in a lake so young that all is read."""
     if not newest:
-        return "", None
-    start = date.fromisoformat(newest) - questions
-    retention = timedelta(microseconds=feature_set.retention_us)
-    whole_from = (start - date(1970, 1, 1)).days * DAY_US
-    return (start - retention - BELATED - timedelta(days=1)).isoformat(), whole_from
+        return None
+    whole_from = datetime.combine(date.fromisoformat(newest), time(), UTC) - questions
+    begin = whole_from - timedelta(microseconds=feature_set.retention_us) - YOUNG
+    return None if begin.date().isoformat() <= oldest else whole_from
 
 
-def _read(lake: Lake, use_case: str, feature_set: FeatureSet, table: str, first: str = "") -> pl.DataFrame:
-    columns = columns_of(feature_set.features, table)
-    return lake.read(Table(use_case, table), columns=columns, first=first or None)
+def _read(
+    lake: Lake, use_case: str, feature_set: FeatureSet, table: str, whole_from: datetime | None = None
+) -> pl.DataFrame:
+    """The columns that features read, of rows known within their reach; without `whole_from` all rows."""
+    columns, known = columns_of(feature_set.features, table), None
+    if whole_from is not None:
+        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(table).items()}
+        known = {clock: (whole_from - before, None) for clock, before in reach.items()}
+    return lake.read(Table(use_case, table), columns=columns, moments=known)
 
 
 def _plain(frame: pl.DataFrame) -> pl.DataFrame:

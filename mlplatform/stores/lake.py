@@ -9,7 +9,7 @@ another on a lock, which other processes of this machine share through a lock fi
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -34,9 +34,9 @@ from mlplatform.stores.lake_connection import (
     sync_path,
 )
 from mlplatform.stores.lake_rows import check_columns, check_rows, in_order, plain
-from mlplatform.stores.lake_sql import INCOMING, KEY, READER, WRITER, Table
+from mlplatform.stores.lake_sql import INCOMING, KEY, READER, WRITER, Moments, Table
 
-__all__ = ["KEY", "Connect", "Lake", "Table", "in_memory", "sync_path"]
+__all__ = ["KEY", "Connect", "Lake", "Moments", "Table", "in_memory", "sync_path"]
 
 _ASK = "Tables are named schema.table; `SHOW ALL TABLES` lists them."
 
@@ -199,8 +199,11 @@ class Lake:
         first: str | None = None,
         last: str | None = None,
         partitions: Sequence[str] | None = None,
+        moments: Mapping[str, Moments] | None = None,
     ) -> pl.DataFrame:
         """Rows of the partitions from `first` to `last` (both included) and among `partitions` (None: all).
+
+        `moments` leaves those in which any of these time columns is within its bounds (both included).
 
         A partitioned table comes in the order of `partition_key`, each partition in the order it was written;
         another table in no promised order. Times with a zone come as Datetime("us", "UTC").
@@ -214,9 +217,11 @@ class Lake:
             stored = _columns(cursor, table, READER)
             wanted = list(stored if columns is None else columns)
             limited = any(limit is not None for limit in (first, last, partitions))
-            check_columns(table, stored, [*wanted, KEY] if limited else wanted)
+            check_columns(table, stored, [*wanted, *(moments or ()), *([KEY] if limited else [])])
             asked = [*wanted, KEY] if KEY in stored and KEY not in wanted else wanted
-            statement = lake_sql.select(table, asked, first=first, last=last, partitions=partitions)
+            statement = lake_sql.select(
+                table, asked, first=first, last=last, partitions=partitions, moments=moments
+            )
             frame = _frame(cursor.execute(*statement))
         return (in_order(frame) if KEY in asked else frame).select(wanted)
 

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from mlplatform.errors import ConfigurationError, SchemaMismatch, StoreError
@@ -24,6 +25,8 @@ _LOOKING = frozenset(
     for name in ("snapshots", "table_info", "list_files", "options", "settings", "table_changes")
 )
 Statement = tuple[str, list[object]]
+Moments = tuple[datetime | None, datetime | None]
+"""From and until, both included; None is no bound."""
 
 
 @dataclass(frozen=True, order=True)
@@ -110,10 +113,28 @@ def select(
     first: str | None = None,
     last: str | None = None,
     partitions: Sequence[str] | None = None,
+    moments: Mapping[str, Moments] | None = None,
 ) -> Statement:
-    """Select columns of the partitions from `first` to `last` (both included) and among `partitions`."""
+    """Select columns of the partitions from `first` to `last` (both included) and among `partitions`, of them
+    the rows with one of the `moments`."""
     where, values = _where(first=first, last=last, partitions=partitions)
+    if moments is not None:
+        within, bounds = _within(moments)
+        where, values = f"{where} AND {within}" if where else f" WHERE {within}", [*values, *bounds]
     return f"SELECT {', '.join(map(quoted, columns))} FROM {table.within(READER)}{where}", values
+
+
+def _within(moments: Mapping[str, Moments]) -> Statement:
+    """Any of the columns within its bounds, both included; None is no bound."""
+    terms, values = [], []
+    for column, bounds in moments.items():
+        limits = [
+            (sign, bound) for sign, bound in zip((">=", "<="), bounds, strict=True) if bound is not None
+        ]
+        asked = [f"{quoted(column)} {sign} ?" for sign, _ in limits] or [f"{quoted(column)} IS NOT NULL"]
+        terms.append(f"({' AND '.join(asked)})")
+        values += [bound for _, bound in limits]
+    return f"({' OR '.join(terms) or 'true'})", list(values)
 
 
 def _where(

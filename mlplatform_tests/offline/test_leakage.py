@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (a table of leaks, a line each)
 
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -13,9 +14,7 @@ from mlplatform.offline.assets.preparation import feature_inputs
 from mlplatform.offline.declare import declare
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.features_file import import_file
-from mlplatform.stages.ingestion.contract import schema_of
 from mlplatform.stages.preparation.batch import compute
-from mlplatform.stores.lake import Lake
 from mlplatform_tests.small import world
 
 PLANTED = {
@@ -32,21 +31,9 @@ def declared(tmp_path: Path) -> Declared:
 
 def tables_of(declared: Declared) -> dict[str, pl.DataFrame]:
     """The cleaned tables with the columns that features read, as the asset reads them."""
-    lake = Lake(declared.folder / "catalog.sqlite", declared.folder / "data")
-    warehouses = declared.clean("warehouses")(_raw(declared, "warehouses"))
-    orders = declared.clean("orders")(_raw(declared, "orders"), warehouses)
-    lake.write(declared.table("warehouses"), warehouses)
-    lake.write(declared.table("orders"), orders, declared.days())
     days = declared.days()
-    read = feature_inputs(declared, lake, days[0], days[-1])
-    lake.close()
-    return read
-
-
-def _raw(declared: Declared, name: str) -> pl.DataFrame:
-    days = declared.days() if declared.config.data_sets[name].daily else None
-    rows = declared.source(name).read(schema_of(declared.contract(name)), days)
-    return rows.with_columns(batch_id=pl.lit("b"))
+    with closing(world.cleaned_lake(declared)) as lake:
+        return feature_inputs(declared, lake, days[0], days[-1])[1]
 
 
 def unchecked(declared: Declared) -> Declared:

@@ -17,6 +17,8 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline.declared import Declared
+from mlplatform.stages.ingestion.contract import schema_of
 from mlplatform.stores.lake import Lake, Table
 
 HERE = Path(__file__).parent
@@ -88,6 +90,22 @@ def orders() -> pl.DataFrame:
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def cleaned_lake(declared: Declared) -> Lake:
+    """A lake in the folder of the use case that holds its cleaned tables."""
+    lake = Lake(declared.folder / "catalog.sqlite", declared.folder / "data")
+    warehouses = declared.clean("warehouses")(_raw(declared, "warehouses"))
+    orders = declared.clean("orders")(_raw(declared, "orders"), warehouses)
+    lake.write(declared.table("warehouses"), warehouses)
+    lake.write(declared.table("orders"), orders, declared.days())
+    return lake
+
+
+def _raw(declared: Declared, name: str) -> pl.DataFrame:
+    days = declared.days() if declared.config.data_sets[name].daily else None
+    rows = declared.source(name).read(schema_of(declared.contract(name)), days)
+    return rows.with_columns(batch_id=pl.lit("b"))
 
 
 def replaced(text: str, old: str, new: str) -> str:

@@ -123,6 +123,25 @@ class TestReading:
         assert keys(partitions=[]) == []
         assert keys(partitions=["2099-01-01"]) == []
 
+    def test_moments_choose_rows_by_any_of_their_times(self, lake: Lake) -> None:
+        timed = Table("flight_delay", "timed")
+        first = datetime(2013, 1, 1, 5, tzinfo=UTC)
+        hour, minute = timedelta(hours=1), timedelta(minutes=1)
+        stored = days().with_columns(end=pl.when(pl.col("flight") > 0).then(pl.col("at") + hour))
+        lake.write(timed, stored, DAYS)
+        for moments, flights in (
+            ({"at": (first + minute, None)}, {1, 2}),
+            ({"at": (None, first + minute)}, {0, 1}),
+            ({"at": (first + minute, first + minute)}, {1}),
+            ({"end": (None, None)}, {1, 2}),
+            ({"at": (None, first), "end": (first + 62 * minute, None)}, {0, 2}),
+            ({}, {0, 1, 2}),
+        ):
+            read = lake.read(timed, columns=["flight"], last=DAYS[1], moments=moments)
+            assert sorted(read["flight"]) == sorted([*flights] * 2), moments
+        with pytest.raises(NotFound, match="no column arrived"):
+            lake.read(timed, moments={"arrived": (None, None)})
+
     def test_columns_come_as_asked(self, lake: Lake) -> None:
         assert lake.read(FLIGHTS, columns=["delay", "flight"], last=DAYS[0]).columns == ["delay", "flight"]
 

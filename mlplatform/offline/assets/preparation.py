@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -112,9 +112,7 @@ def _features(declared: Declared) -> AssetsDefinition:
     )
     def features(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Iterator[Any]:
         keys = keys_of_run(context)
-        tables = feature_inputs(declared, mlplatform_lake.lake(), keys[0], keys[-1])
-        spine = tables[feature_set.spine.table]
-        spine = spine.filter(pl.col("partition_key").is_between(pl.lit(keys[0]), pl.lit(keys[-1])))
+        spine, tables = feature_inputs(declared, mlplatform_lake.lake(), keys[0], keys[-1])
         rows = compute(feature_set, spine, tables).with_columns(spine["partition_key"])
         yield Output(rows, metadata={"feature set": feature_set.id, "features": len(feature_set.names)})
         found = leakage.look(declared, rows, tables)
@@ -143,16 +141,27 @@ def _columns(feature_set: FeatureSet) -> TableSchema:
     )
 
 
-def feature_inputs(declared: Declared, lake: Lake, first: str, last: str) -> dict[str, pl.DataFrame]:
-    """The cleaned tables that features of the days `first` … `last` read, with their warm-up."""
-    start = str(date.fromisoformat(first) - timedelta(days=declared.warm_up_days))
+def feature_inputs(
+    declared: Declared, lake: Lake, first: str, last: str
+) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    """The spine of the days `first` … `last`, and of every cleaned table the rows that its features read.
+
+    Which day a row lies in does not matter, only when it was known: so one day computed alone gets what it
+    gets within a year.
+    """
+    feature_set = declared.feature_set
+    spine = lake.read(
+        declared.table(feature_set.spine.table),
+        columns=[*needed_columns(declared, feature_set.spine.table), "partition_key"],
+        first=first,
+        last=last,
+    )
+    asked = spine.select(feature_set.spine.as_of.polars())
+    begin, end = asked.min().item(), asked.max().item()
     tables = {}
     for name in declared.feature_tables:
+        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(name).items()}
+        known = {clock: (begin - before, end) for clock, before in reach.items()} if begin else None
         columns = needed_columns(declared, name)
-        if name in declared.daily:
-            tables[name] = lake.read(
-                declared.table(name), columns=[*columns, "partition_key"], first=start, last=last
-            )
-        else:
-            tables[name] = lake.read(declared.table(name), columns=columns)
-    return tables
+        tables[name] = lake.read(declared.table(name), columns=columns, moments=known or None)
+    return spine, tables

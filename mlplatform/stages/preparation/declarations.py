@@ -27,6 +27,9 @@ AggFunction = Literal["count", "sum", "mean", "std", "min", "max"]
 OpenFunction = Literal["count", "mean_age", "mean_state"]
 Keys = str | tuple[str, ...]
 
+CLOSED_BEFORE_US = 366 * 86_400_000_000
+"""How long before it is due an open item may be closed: an invoice paid at once."""
+
 
 class Source(msgspec.Struct, frozen=True):
     """A stream of facts: rows of a cleaned table, each known from one moment on.
@@ -232,6 +235,19 @@ class FeatureSet(msgspec.Struct, frozen=True):
         """How far back any feature looks, in microseconds: the warm-up a partition or a server needs."""
         return max((reach_us(feature) for feature in self.features), default=0)
 
+    def clocks(self, table: str) -> dict[str, int]:
+        """The time columns of a table by which its rows count, and how far before a question each does (µs).
+
+        Rows are to be read by these and not by the partition they lie in: an arrival lies in the partition of
+        its departure, a payment in that of its invoice.
+        """
+        found: dict[str, int] = {}
+        for feature in self.features:
+            for source in sources_of(feature):
+                if source.table == table:
+                    found[source.at] = max(found.get(source.at, 0), _reach_of(feature, source))
+        return found
+
     def to_json(self) -> bytes:
         """The declaration as canonical JSON."""
         return msgspec.json.encode(self, order="deterministic")
@@ -301,6 +317,12 @@ def reach_us(feature: Feature) -> int:
             return microseconds(feature.window) + microseconds(feature.due.lag)
         case _:
             return 0
+
+
+def _reach_of(feature: Feature, source: Source) -> int:
+    if isinstance(feature, Open) and source == feature.until and source.table != feature.due.table:
+        return max(reach_us(feature), CLOSED_BEFORE_US)
+    return reach_us(feature)
 
 
 def key_columns(by: Keys) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
     col("sched_dep").hour("America/New_York")
     (col("slack") - col("dep_delay_last_by_tailnum")).clip(-60, 240)
 
-Both readings give the same bits: null in, null out; whole numbers stay whole; `/` is one float division.
+Both readings give the same bits: null in, null out; whole numbers stay whole (64 bits, as in polars); `/` is
+one float division.
 Times are `Datetime("us", "UTC")` in a frame and microseconds since 1970 (int) in Python. An expression is
 data (a msgspec Struct), so it can be hashed, saved and loaded without running code.
 """
@@ -127,15 +128,21 @@ class Constant(_Node, frozen=True, tag="constant"):
     value: int | float
 
     def polars(self) -> pl.Expr:
-        return pl.lit(self.value)
+        # A column of the number, not a scalar: polars multiplies by the reciprocal of a scalar where a
+        # division was asked for, which is another last bit.
+        return pl.int_range(pl.len()) * 0 + self.value
 
     def python(self) -> Evaluate:
-        value = self.value
+        value = self.value + 0  # as polars has it above: a zero without a sign
         return lambda row: value
 
 
 class Binary(_Node, frozen=True, tag="binary"):
-    """Two operands and `+ - * / >= >`; comparisons give 1 or 0."""
+    """Two operands and `+ - * / >= >`; comparisons give 1 or 0.
+
+    A zero that comes out has no sign: polars takes short cuts (x + 0.0 is x, 0.0 - x is -x) that give -0.0
+    where IEEE 754 gives 0.0, and only where an operand happens to be constant.
+    """
 
     operator: Literal["+", "-", "*", "/", ">=", ">"]
     left: "Expression"
@@ -145,17 +152,13 @@ class Binary(_Node, frozen=True, tag="binary"):
         left, right = self.left.polars(), self.right.polars()
         match self.operator:
             case "+":
-                return left + right
+                return _unsigned_zero(left + right)
             case "-":
-                return left - right
+                return _unsigned_zero(left - right)
             case "*":
-                return left * right
+                return _unsigned_zero(left * right)
             case "/":
-                if isinstance(self.right, Constant):
-                    # Polars multiplies a long column by the reciprocal of a scalar, which is another last bit
-                    # than a division; a column of the same number is divided by.
-                    right = right + pl.int_range(pl.len()) * 0
-                return pl.when(right != 0).then(left / right)
+                return _unsigned_zero(pl.when(right != 0).then(left / right))
             case ">=":
                 return (left >= right).cast(pl.Int64)
             case ">":
@@ -171,14 +174,26 @@ class Binary(_Node, frozen=True, tag="binary"):
         return evaluate
 
 
+def _number(value: int | float) -> int | float:
+    """What polars has as Int64 or Float64: a whole number wraps around at 2**63, and a zero has no sign."""
+    if -(2**63) <= value < 2**63 or isinstance(value, float):
+        return value + 0  # -0.0 + 0 is 0.0
+    return (value + 2**63) % 2**64 - 2**63
+
+
 _PYTHON: dict[str, Callable[[Any, Any], Any]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b if b != 0 else None,
+    "+": lambda a, b: _number(a + b),
+    "-": lambda a, b: _number(a - b),
+    "*": lambda a, b: _number(a * b),
+    # As floats first: Python divides two large whole numbers without rounding them, polars does not.
+    "/": lambda a, b: float(a) / float(b) + 0 if b != 0 else None,
     ">=": lambda a, b: int(a >= b),
     ">": lambda a, b: int(a > b),
 }
+
+
+def _unsigned_zero(number: pl.Expr) -> pl.Expr:
+    return pl.when(number == 0).then(0).otherwise(number)
 
 
 class Clip(_Node, frozen=True, tag="clip"):

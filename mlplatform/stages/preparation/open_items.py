@@ -7,7 +7,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlplatform.stages.preparation.declarations import Open
+from mlplatform.stages.preparation.declarations import CLOSED_BEFORE_US, Open
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.logs import Log, Numbers
 
@@ -17,7 +17,6 @@ Closing = tuple[int, int, int, Numbers]
 """When closed, when due, +1 (or -1: an earlier closing taken back), and the values it was closed with."""
 
 _FOREVER = 2**63
-_YEAR_US = 366 * 86_400_000_000
 
 
 class OpenLog:
@@ -172,7 +171,7 @@ class OpenItems:
         for item in [item for item, (due, _) in self._items.items() if due <= horizon]:
             del self._items[item]
             self._closings.pop(item, None)
-        long_ago = horizon - _YEAR_US
+        long_ago = horizon - CLOSED_BEFORE_US
         for item in [i for i, (t, _) in self._closings.items() if t <= long_ago and i not in self._items]:
             del self._closings[item]
 

@@ -134,6 +134,8 @@ ROW = {"i": 7, "j": None, "x": 2.5, "t": SPRING + 5 * 60 * MINUTE, "u": SPRING}
         (col("i") - col("x"), 4.5),
         (col("i") * 2, 14),
         (Constant(100_000) * 100_000, 10_000_000_000),
+        (Constant(2**62) * 2, -(2**63)),
+        ((Constant(2**62) + 1) * 3 / 7, float(3 * 2**62 + 3 - 2**64) / 7),
         (col("i") / 2, 3.5),
         (col("i") / 0, None),
         (col("i") >= 7, 1),
@@ -159,6 +161,32 @@ ROW = {"i": 7, "j": None, "x": 2.5, "t": SPRING + 5 * 60 * MINUTE, "u": SPRING}
 )
 def test_what_can_be_written(expression: Expression, value: Any) -> None:
     assert read_both(expression, [ROW]) == ([value], [value])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        Constant(0.0) - col("i").clip(0, 0),
+        Constant(0.0).clip(0, 0) + Constant(0) - col("t").is_null().clip(0, 0),
+        col("t").is_null() - (col("x") - col("x")),
+        Constant(-0.0) + (col("x") - col("x")) * -1,
+        col("x") * 0 / -3,
+        Constant(-0.0),
+    ],
+)
+def test_a_zero_has_no_sign(expression: Expression, rows: int) -> None:
+    """Polars' short cuts for constant operands give -0.0 where IEEE 754 gives 0.0."""
+    polars, python = read_both(expression, [ROW] * rows)
+    assert [str(float(value)) for value in [*polars, *python]] == ["0.0"] * 2 * rows
+
+
+@pytest.mark.parametrize("divisor", [Constant(3), Constant(3).clip(0, 9), Constant(2) + 1, Constant(49.0)])
+def test_a_division_by_a_constant_is_a_division(divisor: Expression) -> None:
+    """Not a multiplication by the reciprocal, however the constant is written."""
+    rows = [ROW | {"x": 1.1 * i} for i in range(200)]
+    polars, python = read_both(col("x") / divisor, rows)
+    assert polars == python
 
 
 def test_minutes_are_rounded_down_also_below_zero() -> None:
