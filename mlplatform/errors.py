@@ -4,6 +4,7 @@ MlplatformError
 ├── ConfigurationError      a declaration (defs.yaml, features.py, settings) is wrong
 ├── SourceError             a source cannot deliver
 │   └── ContractError       what it delivered breaks the data contract
+│       └── DeliveryRefused a whole delivery is refused, for a named reason
 ├── StoreError              a store cannot be read or written
 │   ├── SchemaMismatch      columns or types differ from the stored table
 │   └── NotFound            what was asked for is not in the store
@@ -36,6 +37,14 @@ class SourceError(MlplatformError):
 
 class ContractError(SourceError):
     """What a source delivered breaks the data contract."""
+
+
+class DeliveryRefused(ContractError):
+    """A whole delivery is refused; `reason` is its short name, such as `gzip-truncated`."""
+
+    def __init__(self, reason: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class StoreError(MlplatformError):

@@ -1,10 +1,14 @@
-"""What every bus promises, over each implementation; the broker is a real nats-server on a free port."""
+"""What every bus promises, over each implementation; brokers are real servers on free ports.
+
+A Kafka-protocol server is used if there is one, see `brokers.kafka_program`.
+"""
 
 import itertools
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,17 +19,21 @@ import msgspec
 import pytest
 
 from mlplatform.crosscutting.bus import Bus, Envelope, Received, envelope, event_id, open_bus
-from mlplatform.crosscutting.bus.contract import MAX_BYTES
+from mlplatform.crosscutting.bus.contract import MAX_BYTES, PARTITIONS, Subscription, partition_of
 from mlplatform.crosscutting.bus.topics import (
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
+    SOURCE_EVENT,
     TOPICS,
     SourceDataAvailable,
+    SourceEvent,
 )
 from mlplatform.errors import BusError
-from mlplatform_tests.crosscutting.brokers import Broker
+from mlplatform_tests.crosscutting.brokers import Broker, KafkaServer, kafka_program
 
 _numbers = itertools.count()
+
+Foreign = Callable[[bytes], int]
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +42,24 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield running
 
 
-@pytest.fixture(params=["memory", "nats"])
-def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
-    url = "memory://" if request.param == "memory" else request.getfixturevalue("broker").url
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    program = kafka_program()
+    if program is None:
+        pytest.skip("no Kafka server")
+    with KafkaServer(program, tmp_path_factory.mktemp("kafka")) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "nats", "kafka"])
+def url(request: pytest.FixtureRequest) -> str:
+    if request.param == "memory":
+        return "memory://"
+    return str(request.getfixturevalue("broker" if request.param == "nats" else "kafka").url)
+
+
+@pytest.fixture
+def bus(url: str) -> Iterator[Bus]:
     with closing(open_bus(url)) as opened:
         yield opened
 
@@ -87,17 +110,27 @@ def test_an_id_is_stored_once_and_the_first_message_stays(bus: Bus) -> None:
 
 
 def test_topics_are_apart_even_for_one_id(bus: Bus) -> None:
-    start = max(bus.last(topic) for topic in TOPICS.values())
+    starts = bus.last(SOURCE_DATA_AVAILABLE), bus.last(RAW_DATA_EXTRACTED)
     one = message("2013-02-01", id="in-two-topics")
     raw = RAW_DATA_EXTRACTED.data(
         use_case="flight_delay", data_set="flights", partition="2013-02-01", batch_id="b", rows=1, run_id="r"
     )
     two = envelope(RAW_DATA_EXTRACTED, raw, id="in-two-topics", source="/tests")
     first, second = bus.publish(SOURCE_DATA_AVAILABLE, one), bus.publish(RAW_DATA_EXTRACTED, two)
-    assert second > first
-    assert bus.read(SOURCE_DATA_AVAILABLE, start, 10) == [Received(first, one)]
-    assert bus.read(RAW_DATA_EXTRACTED, start, 10) == [Received(second, two)]
+    assert bus.read(SOURCE_DATA_AVAILABLE, starts[0], 10) == [Received(first, one)]
+    assert bus.read(RAW_DATA_EXTRACTED, starts[1], 10) == [Received(second, two)]
     assert (bus.last(SOURCE_DATA_AVAILABLE), bus.last(RAW_DATA_EXTRACTED)) == (first, second)
+
+
+@pytest.mark.parametrize("url", ["memory", "nats"], indirect=True)  # Kafka has no sequence over topics
+def test_sequences_grow_over_all_topics_together(bus: Bus) -> None:
+    start = max(bus.last(topic) for topic in TOPICS.values())
+    first = bus.publish(SOURCE_DATA_AVAILABLE, message())
+    raw = RAW_DATA_EXTRACTED.data(
+        use_case="flight_delay", data_set="flights", partition="p", batch_id="b", rows=1, run_id="r"
+    )
+    second = bus.publish(RAW_DATA_EXTRACTED, envelope(RAW_DATA_EXTRACTED, raw, id="grow", source="/tests"))
+    assert start < first < second
 
 
 def test_a_topic_without_messages_ends_at_zero(bus: Bus) -> None:
@@ -169,29 +202,249 @@ def test_a_closed_bus_says_so(bus: Bus) -> None:
         bus.last(SOURCE_DATA_AVAILABLE)
 
 
-def test_a_stored_message_nobody_can_read_is_named_and_can_be_skipped(broker: Broker) -> None:
-    with closing(open_bus(broker.url)) as bus:
-        first = bus.publish(SOURCE_DATA_AVAILABLE, message("before"))
-        bad = [
-            broker.publish_bytes("mlplatform.source-data-available.flight_delay", payload)
-            for payload in (
-                b"",
-                b"not json",
-                b'{"type": "\xff"}',
-                b'{"type": "mlplatform.unknown.v7"}',
-                b"[]",
-            )
-        ]
-        last = bus.publish(SOURCE_DATA_AVAILABLE, message("after"))
-        assert partitions(bus.read(SOURCE_DATA_AVAILABLE, first - 1, 1)) == ["before"]
-        with pytest.raises(BusError, match=f"Message {bad[0]} cannot be read"):
-            bus.read(SOURCE_DATA_AVAILABLE, first, 10)
-        seen: list[int] = []
-        received = bus.read(
-            SOURCE_DATA_AVAILABLE, first, 10, on_unreadable=lambda sequence, error: seen.append(sequence)
-        )
+UNREADABLE = [b"", b"not json", b'{"type": "\xff"}', b'{"type": "mlplatform.unknown.v7"}', b"[]"]
+
+
+@pytest.fixture
+def foreign(request: pytest.FixtureRequest, url: str) -> Foreign:
+    """Stores any bytes in the topic source-data-available, as a foreign program could."""
+    if url.startswith("kafka"):
+        kafka: KafkaServer = request.getfixturevalue("kafka")
+        return lambda payload: kafka.publish_bytes("source-data-available", payload)
+    broker: Broker = request.getfixturevalue("broker")
+    return lambda payload: broker.publish_bytes("mlplatform.source-data-available.flight_delay", payload)
+
+
+@pytest.mark.parametrize("url", ["nats", "kafka"], indirect=True)  # nobody else reaches a bus in memory
+def test_a_stored_message_nobody_can_read_is_named_and_can_be_skipped(bus: Bus, foreign: Foreign) -> None:
+    first = bus.publish(SOURCE_DATA_AVAILABLE, message("before"))
+    bad = [foreign(payload) for payload in UNREADABLE]
+    last = bus.publish(SOURCE_DATA_AVAILABLE, message("after"))
+    assert partitions(bus.read(SOURCE_DATA_AVAILABLE, first - 1, 1)) == ["before"]
+    with pytest.raises(BusError, match=f"Message {bad[0]} cannot be read"):
+        bus.read(SOURCE_DATA_AVAILABLE, first, 10)
+    seen: list[int] = []
+    received = bus.read(
+        SOURCE_DATA_AVAILABLE, first, 10, on_unreadable=lambda sequence, error: seen.append(sequence)
+    )
     assert seen == bad
     assert [item.sequence for item in received] == [last]
+
+
+def event(key: str, number: int, *, id: str | None = None) -> Envelope[SourceEvent]:
+    document = msgspec.Raw(msgspec.json.encode({"number": number}))
+    data = SourceEvent(use_case="flight_delay", stream="flights", document=document)
+    unique = id or event_id("event", next(_numbers))
+    return envelope(SOURCE_EVENT, data, id=unique, source="/tests", partitionkey=key)
+
+
+def number_of(received: Received[SourceEvent]) -> int:
+    return int(msgspec.json.decode(received.envelope.data.document)["number"])
+
+
+def fetched(subscription: Subscription[SourceEvent], count: int) -> list[Received[SourceEvent]]:
+    """Exactly `count` messages, and no more behind them."""
+    found: list[Received[SourceEvent]] = []
+    deadline = time.monotonic() + 10
+    while len(found) < count and time.monotonic() < deadline:
+        found += subscription.fetch(count - len(found), 1)
+    assert subscription.fetch(1, 0.2) == []
+    assert len(found) == count
+    return found
+
+
+@pytest.fixture
+def reader(bus: Bus) -> str:
+    """Name of a reader that has read everything before this test."""
+    name = f"reader-{next(_numbers)}"
+    caught_up(bus, name)
+    return name
+
+
+def caught_up(bus: Bus, name: str, partition: int | None = None) -> None:
+    with closing(bus.subscribe(SOURCE_EVENT, name, partition=partition)) as subscription:
+        while batch := subscription.fetch(5000, 0.3):
+            subscription.ack(*batch)
+
+
+def test_many_are_stored_in_the_order_given_and_each_id_once(bus: Bus) -> None:
+    start = bus.last(SOURCE_EVENT)
+    sent = [event(f"key-{number % 10}", number) for number in range(1000)]
+    repeated = [*sent[:3], *sent, event("key-1", -1, id=sent[5].id)]
+    sequences = bus.publish_many(SOURCE_EVENT, repeated)
+    assert sequences == [*sequences[:3], *sequences[:3], *sequences[6:-1], sequences[8]]
+    received = bus.read(SOURCE_EVENT, start, 2000)
+    assert [number_of(item) for item in received] == list(range(1000))
+    assert [item.sequence for item in received] == sequences[3:-1] == sorted(sequences[3:-1])
+    assert bus.publish_many(SOURCE_EVENT, sent) == sequences[3:-1]
+    assert bus.publish(SOURCE_EVENT, sent[7]) == sequences[10]
+    assert bus.publish_many(SOURCE_EVENT, []) == []
+
+
+def test_of_many_with_a_wrong_one_none_is_stored(bus: Bus) -> None:
+    before = bus.last(SOURCE_EVENT)
+    with pytest.raises(BusError, match="id"):
+        bus.publish_many(SOURCE_EVENT, [event("a", 1), msgspec.structs.replace(event("a", 2), id="")])
+    assert bus.last(SOURCE_EVENT) == before
+
+
+def test_a_reader_begins_at_the_first_message_and_goes_on_where_it_was(bus: Bus) -> None:
+    bus.publish_many(SOURCE_EVENT, [event("a", number) for number in range(3)])
+    everything = bus.read(SOURCE_EVENT, 0, 100_000)
+    name = f"from-the-start-{next(_numbers)}"
+    with closing(bus.subscribe(SOURCE_EVENT, name)) as subscription:
+        received = fetched(subscription, len(everything))
+        subscription.ack(*received)
+    assert received == everything
+    more = bus.publish(SOURCE_EVENT, event("a", 3))
+    with closing(bus.subscribe(SOURCE_EVENT, name)) as subscription:
+        assert [item.sequence for item in fetched(subscription, 1)] == [more]
+
+
+def test_what_is_not_acknowledged_comes_to_the_next_reader_in_order(bus: Bus, reader: str) -> None:
+    bus.publish_many(SOURCE_EVENT, [event("a", number) for number in range(10)])
+    with closing(bus.subscribe(SOURCE_EVENT, reader)) as subscription:
+        subscription.ack(*fetched(subscription, 10)[:4])
+    bus.publish(SOURCE_EVENT, event("a", 10))
+    with closing(bus.subscribe(SOURCE_EVENT, reader)) as subscription:
+        assert [number_of(item) for item in fetched(subscription, 7)] == list(range(4, 11))
+
+
+def test_what_is_not_acknowledged_comes_again_after_a_while(bus: Bus, reader: str) -> None:
+    bus.publish_many(SOURCE_EVENT, [event("a", number) for number in range(3)])
+    with closing(bus.subscribe(SOURCE_EVENT, reader, ack_wait=0.5)) as subscription:
+        received = fetched(subscription, 3)
+        subscription.ack(received[1])
+        time.sleep(0.6)
+        again = [*subscription.fetch(10, 1), *subscription.fetch(10, 0.1)]
+        subscription.ack(*again)
+        assert [number_of(item) for item in again] == [0, 2]
+        time.sleep(0.6)
+        assert subscription.fetch(10, 0.1) == []
+
+
+def test_two_names_are_independent(bus: Bus, reader: str) -> None:
+    other = f"{reader}-other"
+    caught_up(bus, other)
+    bus.publish_many(SOURCE_EVENT, [event("a", number) for number in range(5)])
+    with (
+        closing(bus.subscribe(SOURCE_EVENT, reader)) as one,
+        closing(bus.subscribe(SOURCE_EVENT, other)) as two,
+    ):
+        one.ack(*fetched(one, 5))
+        assert [number_of(item) for item in fetched(two, 5)] == list(range(5))
+
+
+def test_a_fetch_waits_for_the_first_message_and_no_longer(bus: Bus, reader: str) -> None:
+    with closing(bus.subscribe(SOURCE_EVENT, reader)) as subscription, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(subscription.fetch, 10, 10)
+        time.sleep(0.3)
+        bus.publish(SOURCE_EVENT, event("a", 7))
+        began = time.monotonic()
+        assert [number_of(item) for item in waiting.result()] == [7]
+    assert time.monotonic() - began < 3
+
+
+def test_readers_of_all_partitions_get_everything_once_and_each_key_in_order(bus: Bus) -> None:
+    name = f"parts-{next(_numbers)}"
+    for partition in range(PARTITIONS):
+        caught_up(bus, name, partition)
+    seen: list[tuple[int, str, int]] = []
+    over = threading.Event()
+
+    def read(mine: list[int]) -> None:
+        subscriptions = {part: bus.subscribe(SOURCE_EVENT, name, partition=part) for part in mine}
+        while not over.is_set():
+            for part, subscription in subscriptions.items():
+                for item in (batch := subscription.fetch(20, 0.02)):
+                    seen.append((part, item.envelope.partitionkey or "", number_of(item)))
+                subscription.ack(*batch)
+        for subscription in subscriptions.values():
+            subscription.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        work = [pool.submit(read, list(range(first, PARTITIONS, 4))) for first in range(4)]
+        for start in range(0, 200, 50):
+            bus.publish_many(SOURCE_EVENT, [event(f"key-{n % 10}", n) for n in range(start, start + 50)])
+        deadline = time.monotonic() + 20
+        while len(seen) < 200 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        over.set()
+    for done in work:
+        done.result()
+    assert sorted(number for _, _, number in seen) == list(range(200))
+    assert all(part == partition_of(key) for part, key, _ in seen)
+    for key in {key for _, key, _ in seen}:
+        assert (numbers := [number for _, of, number in seen if of == key]) == sorted(numbers)
+
+
+@pytest.mark.parametrize(("name", "partition"), [("a.b", None), ("", None), ("a", PARTITIONS), ("a", -1)])
+def test_a_wrong_name_or_partition_is_refused(bus: Bus, name: str, partition: int | None) -> None:
+    with pytest.raises(BusError) as caught:
+        bus.subscribe(SOURCE_EVENT, name, partition=partition)
+    assert caught.value.hint
+
+
+def read_on(subscription: Subscription[SourceDataAvailable]) -> None:
+    while subscription.fetch(1000, 1):
+        time.sleep(0)
+
+
+@pytest.mark.parametrize("url", ["nats", "kafka"], indirect=True)
+def test_a_reader_can_take_what_nobody_can_read(bus: Bus, foreign: Foreign) -> None:
+    name = f"unreadable-{next(_numbers)}"
+    start = bus.publish(SOURCE_DATA_AVAILABLE, message("before"))
+    bad = {foreign(payload): payload for payload in UNREADABLE}
+    bus.publish(SOURCE_DATA_AVAILABLE, message("after"))
+    taken: dict[int, bytes] = {}
+
+    def take(sequence: int, payload: bytes, error: BusError) -> None:
+        taken[sequence] = payload
+
+    with closing(bus.subscribe(SOURCE_DATA_AVAILABLE, name)) as subscription:
+        with pytest.raises(BusError, match="cannot be read"):
+            read_on(subscription)
+        received: list[Received[SourceDataAvailable]] = []
+        while not received or received[-1].envelope.data.partition != "after":
+            received += subscription.fetch(1000, 1, on_unreadable=take)
+        subscription.ack(*received)
+    assert {sequence: payload for sequence, payload in taken.items() if sequence > start} == bad
+    assert partitions([item for item in received if item.sequence >= start]) == ["before", "after"]
+    with closing(bus.subscribe(SOURCE_DATA_AVAILABLE, name)) as subscription:
+        assert subscription.fetch(10, 0.5) == []
+
+
+def test_closing_ends_a_waiting_fetch(url: str) -> None:
+    if url.startswith("kafka"):
+        pytest.skip("does not apply: a Kafka subscription has a connection of its own")
+    bus = open_bus(url)
+    subscription = bus.subscribe(SOURCE_EVENT, f"waiting-{next(_numbers)}")
+    while batch := subscription.fetch(5000, 0.1):
+        subscription.ack(*batch)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(subscription.fetch, 10, 30)
+        time.sleep(0.2)
+        bus.close()
+        with pytest.raises(BusError, match="closed"):
+            waiting.result(5)
+
+
+def test_a_reader_goes_on_where_it_was_after_kill_9_of_the_broker(tmp_path: Path) -> None:
+    with Broker(tmp_path) as broker, closing(open_bus(broker.url)) as bus:
+        bus.publish_many(SOURCE_EVENT, [event("a", number) for number in range(100)])
+        subscription = bus.subscribe(SOURCE_EVENT, "survivor", partition=partition_of("a"))
+        subscription.ack(*subscription.fetch(40, 1))
+        time.sleep(1)  # an acknowledgement of the last moment may be lost, then messages come again
+        in_hand = subscription.fetch(10, 1)
+        os.kill(broker.pid, signal.SIGKILL)
+        broker.wait_restarted()
+        subscription.ack(*in_hand[:5])
+        rest: list[int] = []
+        while batch := subscription.fetch(100, 0.5):
+            rest += [number_of(item) for item in batch]
+            subscription.ack(*batch)
+    assert rest == list(range(45, 100))
 
 
 def test_acknowledged_messages_survive_kill_9_of_the_broker(tmp_path: Path) -> None:

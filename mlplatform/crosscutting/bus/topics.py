@@ -3,7 +3,7 @@
 Fields may be added with a default; anything else is a new version of the topic. It must not hold behaviour.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -22,6 +22,14 @@ class SourceDataAvailable(Event, frozen=True, kw_only=True):
     rows: Count | None = None
     sha256: str | None = None
     schema_version: str | None = None
+
+
+class SourceEvent(Event, frozen=True, kw_only=True):
+    """One event of a stream, as its sender wrote it; messages with one `partitionkey` stay in order."""
+
+    stream: Text
+    document: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "object"})]
+    """The event's data, a JSON object; its bytes are not touched."""
 
 
 class RawDataExtracted(Event, frozen=True, kw_only=True):
@@ -63,22 +71,42 @@ class ScoringCompleted(Event, frozen=True, kw_only=True):
     run_id: Text
 
 
+class DeadLetter(Event, frozen=True, kw_only=True):
+    """A message that its consumer could not handle or read; the original stays in its topic at `sequence`."""
+
+    topic: Text
+    consumer: Text
+    sequence: Count
+    reason: str
+    attempts: Count
+    """How often it was tried; 0 if it could not be decoded."""
+    original: str
+    """The message, without fields that its type does not have; base64 where `encoding` says so."""
+    encoding: Literal["text", "base64"] = "text"
+    truncated: bool = False
+    """Whether `original` was too large and is only its beginning."""
+
+
 SOURCE_DATA_AVAILABLE = Topic("source-data-available", SourceDataAvailable, Envelope[SourceDataAvailable])
+SOURCE_EVENT = Topic("source-event", SourceEvent, Envelope[SourceEvent])
 RAW_DATA_EXTRACTED = Topic("raw-data-extracted", RawDataExtracted, Envelope[RawDataExtracted])
 FEATURES_GENERATED = Topic("features-generated", FeaturesGenerated, Envelope[FeaturesGenerated])
 MODEL_READY_FOR_DEPLOYMENT = Topic(
     "model-ready-for-deployment", ModelReadyForDeployment, Envelope[ModelReadyForDeployment]
 )
 SCORING_COMPLETED = Topic("scoring-completed", ScoringCompleted, Envelope[ScoringCompleted])
+DEAD_LETTER = Topic("dead-letter", DeadLetter, Envelope[DeadLetter])
 
 TOPICS: dict[str, Topic[Any]] = {
     topic.name: topic
     for topic in (
         SOURCE_DATA_AVAILABLE,
+        SOURCE_EVENT,
         RAW_DATA_EXTRACTED,
         FEATURES_GENERATED,
         MODEL_READY_FOR_DEPLOYMENT,
         SCORING_COMPLETED,
+        DEAD_LETTER,
     )
 }
 
