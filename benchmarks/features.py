@@ -18,22 +18,34 @@ import polars as pl
 
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
-from mlplatform.stages.ingestion.batch import with_batch_ids
-from mlplatform.stages.ingestion.contract import check, schema_of
+from mlplatform.stages.ingestion.batch import take, text_of
 from mlplatform.stages.preparation.batch import compute
 from mlplatform.stages.preparation.online import OnlineFeatures
+from mlplatform.stages.preparation.repairs import apply
 
 TIMES = pl.Datetime("us", "UTC")
+
+
+def raw_rows(declared: Declared, name: str) -> pl.DataFrame:
+    """The rows of a data set as its source delivers them, typed and checked, without a store."""
+    rules, frames = declared.rules(name), []
+    daily = declared.config.data_sets[name].daily
+    for delivery in declared.source(name).deliveries(declared.days() if daily else None):
+        (part,) = delivery.parts
+        assert isinstance(part.content, bytes)
+        text = text_of(part.content, part.format, rules)
+        frames.append(text.with_columns(partition_key=pl.lit(delivery.partition), batch_id=pl.lit("")))
+    good = take(pl.concat(frames), rules).good
+    return good if daily else good.drop("partition_key")
 
 
 def cleaned(declared: Declared) -> dict[str, pl.DataFrame]:
     """Every cleaned table of the use case, read from its sources."""
     tables: dict[str, pl.DataFrame] = {}
-    for name in sorted(declared.config.data_sets, key=lambda n: declared.config.data_sets[n].daily):
-        config, contract = declared.config.data_sets[name], declared.contract(name)
-        raw = declared.source(name).read(schema_of(contract), declared.days() if config.daily else None)
-        good = check(with_batch_ids(raw, name), contract).good
-        tables[name] = declared.clean(name)(good, *(tables[other] for other in config.reads))
+    for name in sorted(declared.tables, key=lambda n: declared.config.data_sets[n].daily):
+        reads = (tables[other] for other in declared.config.data_sets[name].reads)
+        rows = apply(raw_rows(declared, name), declared.repairs(name)).frame
+        tables[name] = declared.clean(name)(rows, *reads)
     return tables
 
 

@@ -12,7 +12,8 @@ from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.topics import SOURCE_DATA_AVAILABLE
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
-from mlplatform.offline.messages import WHOLE, arrival, refusal
+from mlplatform.offline.messages import arrival, refusal
+from mlplatform.sources._contract import WHOLE
 
 
 @app.command()

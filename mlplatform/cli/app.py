@@ -40,7 +40,19 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")
     # Data sets of a use case are named by paths of the project, and children inherit one absolute home.
     os.environ.setdefault("MLPLATFORM_HOME", str(Path(".mlplatform").absolute()))
-    from mlplatform.cli import announce, run, score, serve, sql, status, up, validate  # noqa: F401  (register)
+    from mlplatform.cli import (  # noqa: F401  (register)
+        announce,
+        batches,
+        ingest,
+        replay,
+        run,
+        score,
+        serve,
+        sql,
+        status,
+        up,
+        validate,
+    )
 
     try:
         app()

@@ -29,14 +29,19 @@ def status(json: Json = False) -> None:
             use_cases[name] = {"problem": str(error), "hint": error.hint}
         else:
             use_cases[name] = summary(declared, settings)
-    services = {"ui": _ui(settings), "scoring": _scoring(settings), "broker": _broker(settings)}
+    services = {
+        "ui": _answer(settings.ui_url, "/server_info"),
+        "scoring": _scoring(settings),
+        "ingestion": _answer(settings.ingestion_url, "/health/live"),
+        "broker": _broker(settings),
+    }
     if json:
         emit({"home": str(settings.home), "use_cases": use_cases, "services": services})
         return
     for name, said in use_cases.items():
         _print_use_case(name, said)
     for name, state in services.items():
-        out.print(f"{name:>8}: {state}", markup=False)
+        out.print(f"{name:>9}: {state}", markup=False)
 
 
 def _print_use_case(name: str, said: dict[str, Any]) -> None:
@@ -58,12 +63,12 @@ def _print_use_case(name: str, said: dict[str, Any]) -> None:
     out.print(table)
 
 
-def _ui(settings: Settings) -> str:
+def _answer(url: str, path: str) -> str:
     try:
-        httpx.get(f"{settings.ui_url}/server_info", timeout=2, trust_env=False).raise_for_status()
+        httpx.get(f"{url}{path}", timeout=2, trust_env=False).raise_for_status()
     except httpx.HTTPError:
         return "not running"
-    return settings.ui_url
+    return url
 
 
 def _scoring(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""`mlplatform up`: broker, Dagster UI and daemon, and scoring service, together in the foreground."""
+"""`mlplatform up`: broker, ingestion, Dagster UI and daemon, and scoring, together in the foreground."""
 
 import http.client
 import sys
@@ -11,6 +11,7 @@ from mlplatform.crosscutting.bus.embedded import broker_process, is_local
 from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
 from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ConfigurationError
 from mlplatform.offline import project
 
 
@@ -18,11 +19,19 @@ from mlplatform.offline import project
 def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
-    specs = [*_broker(settings), dagster_process(settings), scoring_process(settings)]
+    streams = _streams()
+    specs = [
+        *_broker(settings),
+        *([ingestion_process(settings, streams)] if streams else []),
+        dagster_process(settings),
+        scoring_process(settings),
+    ]
 
     def opened() -> None:
         out.print(f"Dagster UI   {settings.ui_url}/asset-groups", markup=False)
         out.print(f"scoring      {settings.scoring_url}/docs", markup=False)
+        if streams:
+            out.print(f"events       {settings.ingestion_url}/docs", markup=False)
         out.print(f"broker       {settings.broker_url}", markup=False)
         out.print("Ctrl-C ends everything.")
         sys.stdout.flush()
@@ -39,6 +48,36 @@ def _broker(settings: Settings) -> list[ProcessSpec]:
         return [broker_process(settings.broker_url, settings.home)]
     open_bus(settings.broker_url).close()
     return []
+
+
+def _streams() -> list[str]:
+    """Every declared event stream, as `USE_CASE:STREAM`; a wrong declaration stops no other's."""
+    found = []
+    for folder in project.use_cases(Path.cwd()).values():
+        try:
+            declared = project.load(folder)
+        except ConfigurationError as error:
+            err.print(f"no streams of {folder.name}: {error}", markup=False)
+            continue
+        found += [f"{declared.name}:{stream}" for stream in declared.config.streams]
+    return found
+
+
+def ingestion_process(settings: Settings, streams: list[str]) -> ProcessSpec:
+    """The online ingestion service: takes events, and archives them."""
+    return ProcessSpec(
+        name="ingestion",
+        command=(sys.executable, "-m", "mlplatform.online.ingestion_server", *streams),
+        log=settings.home / "logs" / "ingestion.log",
+        environment={
+            "MLPLATFORM_HOME": str(settings.home),
+            "MLPLATFORM_INGESTION_PORT": str(settings.ingestion_port),
+        },
+        ready=lambda: _answers(settings.host, settings.ingestion_port, "/health/live"),
+        port=settings.ingestion_port,
+        port_setting="MLPLATFORM_INGESTION_PORT",
+        host=settings.host,
+    )
 
 
 def dagster_process(settings: Settings) -> ProcessSpec:

@@ -23,6 +23,7 @@ class Settings:
     """URL of the NATS server; the embedded one is started on it when it is local."""
     host: str = "127.0.0.1"
     scoring_port: int = 8080
+    ingestion_port: int = 8081
     ui_port: int = 3000
 
     def state_file_exists(self) -> bool:
@@ -39,6 +40,11 @@ class Settings:
     def lake_data(self) -> Path:
         """Folder of the lake's Parquet files."""
         return self.home / "lake" / "data"
+
+    @property
+    def raw(self) -> Path:
+        """Folder of the bytes of the Raw Data Store."""
+        return self.home / "raw"
 
     @property
     def candidates(self) -> Path:
@@ -59,6 +65,11 @@ class Settings:
     def scoring_url(self) -> str:
         """Base URL of the scoring service."""
         return f"http://{self.host}:{self.scoring_port}"
+
+    @property
+    def ingestion_url(self) -> str:
+        """Base URL of the online ingestion service."""
+        return f"http://{self.host}:{self.ingestion_port}"
 
     @property
     def ui_url(self) -> str:
@@ -86,6 +97,7 @@ class Settings:
             broker_url=env.get("MLPLATFORM_BROKER_URL", "nats://127.0.0.1:4222"),
             host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
             scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
+            ingestion_port=_port(env, "MLPLATFORM_INGESTION_PORT", 8081),
             ui_port=_port(env, "MLPLATFORM_UI_PORT", 3000),
         )
 

@@ -54,6 +54,33 @@ class Days(_Section):
         return self
 
 
+class RepairRule(_Section):
+    """One repair of single values; exactly one of above, below, trim, upper, lower, replace, fill."""
+
+    column: str
+    above: float | None = None
+    below: float | None = None
+    to: str | int | float | None = None
+    """What a value beyond `above` or `below` becomes: a number, "missing", or "limit" (the bound itself)."""
+    trim: bool = False
+    upper: bool = False
+    lower: bool = False
+    replace: dict[str | int | float, str | int | float | bool | None] | None = None
+    fill: str | int | float | bool | None = None
+
+
+class ConditionLimit(_Section):
+    """What a column of a partition may be; shown in the UI as the check `condition`."""
+
+    column: str = "*"
+    max_missing: float | None = Field(default=None, ge=0, le=1)
+    max_outliers: float | None = Field(default=None, ge=0, le=1)
+    max_odd_formats: float | None = Field(default=None, ge=0, le=1)
+    max_trend: float | None = Field(default=None, gt=0)
+    min_rows: int | None = Field(default=None, ge=0)
+    severity: Literal["warn", "block"] = "warn"
+
+
 class DataSet(_Section):
     """One data set: its source, its contract, and how it is cleaned."""
 
@@ -62,14 +89,45 @@ class DataSet(_Section):
     """What the source is told (see the source's `open`)."""
     daily: bool = True
     """True: one partition a day; false: one table as a whole (a register, a list)."""
-    contract: str
-    """Name of the dataframely schema in features.py."""
-    clean: str
+    contract: str = ""
+    """Name of the dataframely schema in features.py; without one the data set is schema-less documents."""
+    clean: str = ""
     """Name of the function in features.py: raw frame (and the frames of `reads`) in, cleaned frame out."""
     reads: list[SafeName] = []
     """Other data sets whose cleaned tables the function takes, in this order; they must not be daily."""
     known: dict[str, list[str]] = {}
     """Time column -> columns that are known only from that time on; the others are known beforehand."""
+    schedule: str = Field(default="", pattern=r"^(\S+\s+){4}\S+$|^$")
+    """When to ingest the newest day: cron, five fields, UTC. Empty: only when a message says so."""
+    event_time: str = ""
+    """The raw column (ISO 8601) of the rows' own times, which a batch's manifest gives the range of."""
+    column_order: Literal["declared", "any"] = "declared"
+    """Whether a delivery's columns may come in another order than the contract's."""
+    allow_empty: bool = False
+    """Whether a delivery may have no rows."""
+    most_rejected: float = Field(default=0.1, ge=0, le=1)
+    """Share of a partition's rows that may break the contract; beyond it the whole delivery is refused."""
+    repairs: list[RepairRule] = []
+    """Repairs of single values, done in this order before `clean` and counted."""
+    condition: list[ConditionLimit] = []
+    """Limits of the data's condition, each a warning or a block."""
+    accept: list[str] = []
+    """Beginnings of the URIs that a message may name as the place of a delivery."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "DataSet":
+        if bool(self.contract) != bool(self.clean):
+            have, lack = ("contract", "clean") if self.contract else ("clean", "contract")
+            raise ValueError(f"has {have} but no {lack}; allowed: both, or neither (schema-less documents)")
+        return self
+
+
+class Stream(_Section):
+    """Events that come one by one, by HTTP or the broker; schema-less documents."""
+
+    description: str = ""
+    feed: str = ""
+    """Name of the function in features.py that gives past data as such events, for `mlplatform replay`."""
 
 
 class Split(_Section):
@@ -128,6 +186,8 @@ class UseCaseConfig(_Section):
     owners: list[str] = []
     days: Days
     data_sets: dict[SafeName, DataSet] = Field(min_length=1)
+    streams: dict[SafeName, Stream] = {}
+    """Event streams, archived to the Raw Data Store as they come."""
     features: str = "FEATURES"
     """Name of the FeatureSet in features.py."""
     label: Label
@@ -164,6 +224,8 @@ class UseCaseConfig(_Section):
                         f"data_sets.{name}.reads has {other!r}; allowed: data sets with daily: false "
                         f"({', '.join(static) or 'there is none'})"
                     )
+        if both := sorted(set(self.streams) & set(self.data_sets)):
+            raise ValueError(f"streams has {both[0]!r}, which is a data set too; allowed: a name of its own")
         if self.champion.beat not in self.models:
             raise ValueError(
                 f"champion.beat is {self.champion.beat!r}; allowed: a model of this use case "

@@ -19,6 +19,7 @@ from mlplatform.stages.preparation.declarations import (
     key_columns,
     sources_of,
 )
+from mlplatform.stages.preparation.repairs import check_repair
 
 
 def declare(folder: Path, config: UseCaseConfig) -> Declared:
@@ -33,9 +34,13 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
     module = import_file(folder / "features.py", f"mlplatform_use_case_{name}")
     declared = Declared(name, folder, config, module)
     for data_set in config.data_sets:
-        declared.contract(data_set)
-        declared.clean(data_set)
+        if data_set in declared.tables:
+            declared.contract(data_set)
+            declared.clean(data_set)
         declared.source(data_set)
+        _check_event_time(declared, data_set)
+        _check_condition(declared, data_set)
+    _check_feeds(declared)
     _check_types(declared)
     _check_tables(declared)
     for feature in declared.feature_set.features:
@@ -43,6 +48,46 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
     _check_question(declared)
     _check_names(declared)
     return declared
+
+
+def _check_event_time(declared: Declared, data_set: str) -> None:
+    name, schema = declared.config.data_sets[data_set].event_time, declared.rules(data_set).schema
+    if name and name not in schema:
+        raise ConfigurationError(
+            f"data_sets.{data_set}.event_time is {name!r}; allowed: a column of its contract "
+            f"({', '.join(schema)}).",
+            hint="Name the column that holds the time of a row, or leave it out.",
+        )
+
+
+def _check_condition(declared: Declared, data_set: str) -> None:
+    """Repairs and limits name columns of the contract, and fit them."""
+    config, schema = declared.config.data_sets[data_set], declared.rules(data_set).schema
+    for repair in declared.repairs(data_set):
+        try:
+            check_repair(repair, schema)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"data_sets.{data_set}.repairs: {error}", hint=error.hint) from error
+    try:
+        declared.limits(data_set)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"data_sets.{data_set}.condition: {error}", hint=error.hint) from error
+    for limit in config.condition:
+        if limit.column not in ("*", *schema):
+            raise ConfigurationError(
+                f"data_sets.{data_set}.condition has column {limit.column!r}; allowed: * or a column of the "
+                f"contract ({', '.join(schema)}).",
+                hint="Check the spelling.",
+            )
+
+
+def _check_feeds(declared: Declared) -> None:
+    for name, stream in declared.config.streams.items():
+        if stream.feed and not callable(getattr(declared.module, stream.feed, None)):
+            raise ConfigurationError(
+                f"streams.{name}.feed is {stream.feed!r}; allowed: a function of {declared.file}.",
+                hint="It takes the cleaned tables by name and yields events in the order they became known.",
+            )
 
 
 def _check_types(declared: Declared) -> None:
@@ -61,7 +106,7 @@ def _check_types(declared: Declared) -> None:
 
 
 def _check_tables(declared: Declared) -> None:
-    feature_set, data_sets = declared.feature_set, declared.config.data_sets
+    feature_set, data_sets = declared.feature_set, declared.tables
     for table in declared.feature_tables:
         if table not in data_sets:
             raise ConfigurationError(

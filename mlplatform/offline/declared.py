@@ -23,10 +23,13 @@ from mlplatform.errors import ConfigurationError
 from mlplatform.offline.config import DataSet, UseCaseConfig
 from mlplatform.offline.features_file import line_of
 from mlplatform.sources._contract import Source
+from mlplatform.stages.ingestion.batch import Rules
 from mlplatform.stages.preparation.declarations import (
     FeatureSet,
     columns_of,
 )
+from mlplatform.stages.preparation.limits import Limits
+from mlplatform.stages.preparation.repairs import Repair
 from mlplatform.stores.lake import Table
 
 Clean = Callable[..., pl.DataFrame]
@@ -76,6 +79,24 @@ class Declared:
             )
         return found
 
+    def rules(self, data_set: str) -> Rules:
+        """What deliveries of a data set are held to."""
+        config = self.config.data_sets[data_set]
+        return Rules(
+            self.contract(data_set) if config.contract else None,
+            any_order=config.column_order == "any",
+            allow_empty=config.allow_empty,
+            most_rejected=config.most_rejected,
+        )
+
+    def repairs(self, data_set: str) -> list[Repair]:
+        """The declared repairs of a data set."""
+        return [Repair(**rule.model_dump()) for rule in self.config.data_sets[data_set].repairs]
+
+    def limits(self, data_set: str) -> list[Limits]:
+        """The declared limits of a data set's condition."""
+        return [Limits(**limit.model_dump()) for limit in self.config.data_sets[data_set].condition]
+
     def clean(self, data_set: str) -> Clean:
         """The cleaning function of a data set."""
         name = self.config.data_sets[data_set].clean
@@ -116,6 +137,11 @@ class Declared:
     def static(self) -> dict[str, DataSet]:
         """The data sets without partitions."""
         return {name: d for name, d in self.config.data_sets.items() if not d.daily}
+
+    @property
+    def tables(self) -> dict[str, DataSet]:
+        """The data sets that have a contract, and so a cleaned table; the others are documents."""
+        return {name: d for name, d in self.config.data_sets.items() if d.contract}
 
     @property
     def feature_tables(self) -> list[str]:

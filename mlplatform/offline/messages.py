@@ -5,15 +5,15 @@ It must not import Dagster: the command line announces data with it in a moment.
 
 from mlplatform.crosscutting.bus import Envelope, envelope, event_id
 from mlplatform.crosscutting.bus.topics import (
+    FEATURES_GENERATED,
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
+    FeaturesGenerated,
     RawDataExtracted,
     SourceDataAvailable,
 )
 from mlplatform.offline.declared import Declared
-
-WHOLE = "all"
-"""The partition named in messages about a data set that has none."""
+from mlplatform.sources._contract import WHOLE
 
 
 def refusal(declared: Declared, data_set: str, partition: str) -> str:
@@ -32,30 +32,61 @@ def refusal(declared: Declared, data_set: str, partition: str) -> str:
     return ""
 
 
-def arrival(declared: Declared, data_set: str, partition: str, id: str) -> Envelope[SourceDataAvailable]:
-    """Message that a delivery can be fetched; `id` is the delivery's own: told twice, it counts once."""
-    data = SourceDataAvailable(use_case=declared.name, data_set=data_set, partition=partition)
+def arrival(
+    declared: Declared,
+    data_set: str,
+    partition: str,
+    id: str,
+    *,
+    uri: str | None = None,
+    rows: int | None = None,
+    sha256: str | None = None,
+    schema_version: str | None = None,
+) -> Envelope[SourceDataAvailable]:
+    """Message that a delivery can be fetched; `id` is the delivery's own: told twice, it counts once.
+
+    The other values are what ingestion holds the delivery to; None: nothing is said.
+    """
+    data = SourceDataAvailable(
+        use_case=declared.name,
+        data_set=data_set,
+        partition=partition,
+        uri=uri,
+        rows=rows,
+        sha256=sha256,
+        schema_version=schema_version,
+    )
     return envelope(SOURCE_DATA_AVAILABLE, data, id=id, source=_source(declared), subject=data_set)
 
 
 def extracted(
     declared: Declared, data_set: str, partition: str | None, run_id: str, batch_id: str, rows: int
 ) -> Envelope[RawDataExtracted]:
-    """Message that raw data is saved; its id says which run saved which partition of what.
-
-    An empty delivery has no rows that carry its batch id, so its message gets one of its own.
-    """
+    """Message that raw data is saved; its id says which run saved which partition of what."""
     named = (declared.name, data_set, partition or WHOLE)
     data = RawDataExtracted(
         use_case=declared.name,
         data_set=data_set,
         partition=partition or WHOLE,
-        batch_id=batch_id or event_id("empty batch", *named)[:24],
+        batch_id=batch_id,
         rows=rows,
         run_id=run_id,
     )
     id = event_id("raw-data-extracted", *named, run_id)
     return envelope(RAW_DATA_EXTRACTED, data, id=id, source=_source(declared), subject=data_set)
+
+
+def generated(declared: Declared, partition: str, run_id: str, rows: int) -> Envelope[FeaturesGenerated]:
+    """Message that a day's features are saved; its id says which run saved it."""
+    data = FeaturesGenerated(
+        use_case=declared.name,
+        feature_set_id=declared.feature_set.id,
+        partition=partition,
+        rows=rows,
+        run_id=run_id,
+    )
+    id = event_id(FEATURES_GENERATED.name, declared.name, partition, run_id)
+    return envelope(FEATURES_GENERATED, data, id=id, source=_source(declared), subject=partition)
 
 
 def _source(declared: Declared) -> str:

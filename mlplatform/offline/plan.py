@@ -33,8 +33,8 @@ class Step:
 def steps(declared: Declared) -> list[Step]:
     """A whole run of a use case, in order."""
     config = declared.config
-    static = [name for n in declared.static for name in (f"raw_{n}", n)]
-    daily = [f"raw_{n}" for n in declared.daily] + list(declared.daily)
+    static = [f"raw_{n}" for n in declared.static] + [n for n in declared.static if n in declared.tables]
+    daily = [f"raw_{n}" for n in declared.daily] + [n for n in declared.daily if n in declared.tables]
     models = list(config.models)
     training = [
         "split",

@@ -6,7 +6,7 @@ It must not hold logic: each resource turns configuration into an object of the 
 from pathlib import Path
 from typing import Any
 
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
 from dagster_duckdb import DuckDBResource
 from pydantic import Field, PrivateAttr
 
@@ -15,6 +15,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.raw import RawStore
 
 
 class LakeResource(ConfigurableResource[Lake]):
@@ -43,6 +44,17 @@ class LakeResource(ConfigurableResource[Lake]):
         """Close the lake's connections at the end of the run."""
         if self._lake is not None:
             self._lake.close()
+
+
+class RawResource(ConfigurableResource[RawStore]):
+    """The Raw Data Store of a deployment: files in a folder, manifests and rows in the lake."""
+
+    folder: str = Field(description="Folder of the delivered bytes.")
+    lake: ResourceDependency[LakeResource]
+
+    def store(self) -> RawStore:
+        """The store, on the lake of this run."""
+        return RawStore(Path(self.folder), self.lake.lake())
 
 
 class CandidatesResource(ConfigurableResource[CandidateStore]):

@@ -8,10 +8,11 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, Definitions, RunsFilter
@@ -19,10 +20,12 @@ from dagster._core.utils import make_new_run_id
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, ServiceError, StoreError
+from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.plan import Step, missing, steps
 from mlplatform.offline.plugged import check_plugins
 from mlplatform.offline.use_case import definitions
+from mlplatform.stores.lake import Lake
 
 PROCESS_TAG = "mlplatform/process"
 """Process id of a foreground run: the mark by which runs whose process was killed are found."""
@@ -34,8 +37,12 @@ _INSTANCE = """\
 # Written by mlplatform. Edit it to use PostgreSQL or another launcher; it is not written again.
 telemetry:
   enabled: false
-run_queue:
-  max_concurrent_runs: 2
+concurrency:
+  runs:
+    max_concurrent_runs: 2
+  pools:  # of each source (source_<name>) and store (store_lake); `dagster instance concurrency set` for one
+    default_limit: 2
+    granularity: run
 run_monitoring:
   enabled: true
 event_log_storage:
@@ -80,6 +87,33 @@ def run(declared: Declared, settings: Settings, progress: Progress = lambda *_: 
     return finished
 
 
+def ingest(
+    declared: Declared, settings: Settings, data_set: str, partition: str, told: Mapping[str, str]
+) -> None:
+    """Ingest one delivery of one partition (WHOLE: of a data set that has none) and clean what came of it.
+
+    Parameters
+    ----------
+    told
+        tags of the run: where the delivery is and what it must be (`assets.ingestion`).
+
+    Raises
+    ------
+    MlplatformError
+        if the delivery is refused or cannot be read; what was served before still is.
+    """
+    defs, cleaned = definitions(declared, settings), []
+    if data_set in declared.tables:
+        with closing(Lake.from_settings(settings)) as lake:
+            reads = declared.config.data_sets[data_set].reads
+            cleaned = [data_set] if all(lake.exists(declared.table(name)) for name in reads) else []
+    assets = tuple(key(declared, name) for name in [f"raw_{data_set}", *cleaned])
+    step = Step(data_set, assets, (partition,) if data_set in declared.daily else None)
+    with _alone(settings.home), instance_of(settings) as instance:
+        _reap(instance)
+        _materialise(step, defs, instance, lambda *_: None, told)
+
+
 @contextmanager
 def instance_of(settings: Settings) -> Iterator[DagsterInstance]:
     """The Dagster instance of a deployment, made at its first use."""
@@ -101,8 +135,14 @@ def prepare_instance(settings: Settings) -> Path:
     return folder
 
 
-def _materialise(step: Step, defs: Definitions, instance: DagsterInstance, progress: Progress) -> None:
-    tags = {PROCESS_TAG: str(os.getpid())}
+def _materialise(
+    step: Step,
+    defs: Definitions,
+    instance: DagsterInstance,
+    progress: Progress,
+    told: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    tags = {PROCESS_TAG: str(os.getpid()), **told}
     one = step.partitions[0] if step.partitions and len(step.partitions) == 1 else None
     if step.partitions and one is None:
         tags["dagster/asset_partition_range_start"] = step.partitions[0]

@@ -16,12 +16,13 @@ from mlplatform.offline.assets import (
     preparation,
     scoring,
     segregation,
+    streams,
     training,
 )
 from mlplatform.offline.config import UseCaseConfig
 from mlplatform.offline.declare import declare
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.sensors import raw_data_extracted, source_data_available
+from mlplatform.offline.sensors import schedules, sensors
 from mlplatform.offline.wiring import resources
 
 
@@ -55,6 +56,7 @@ def definitions(declared: Declared, settings: Settings) -> Definitions:
     return Definitions(
         assets=[
             *ingestion.build(declared),
+            *streams.build(declared),
             *preparation.build(declared),
             *segregation.build(declared),
             *training.build(declared),
@@ -63,7 +65,8 @@ def definitions(declared: Declared, settings: Settings) -> Definitions:
             *scoring.build(declared),
             *monitoring.build(declared, settings),
         ],
-        sensors=[source_data_available(declared, settings), raw_data_extracted(declared, settings)],
+        sensors=sensors(declared, settings),
+        schedules=schedules(declared),
         resources=resources(settings),
     )
 

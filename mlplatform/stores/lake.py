@@ -9,8 +9,9 @@ another on a lock, which other processes of this machine share through a lock fi
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,9 +37,20 @@ from mlplatform.stores.lake_connection import (
 from mlplatform.stores.lake_rows import check_columns, check_rows, in_order, plain
 from mlplatform.stores.lake_sql import INCOMING, KEY, READER, WRITER, Moments, Table
 
-__all__ = ["KEY", "Connect", "Lake", "Moments", "Table", "in_memory", "sync_path"]
+__all__ = ["KEY", "Connect", "Lake", "Moments", "Table", "Write", "in_memory", "sync_path"]
 
 _ASK = "Tables are named schema.table; `SHOW ALL TABLES` lists them."
+
+
+@dataclass(frozen=True)
+class Write:
+    """Rows that take the place of `partitions` (None: of every row) of a table; see `Lake.write`."""
+
+    table: Table
+    frame: pl.DataFrame
+    partitions: Sequence[str] | None = None
+    evolve: bool = False
+    allow_empty: bool = False
 
 
 class Lake:
@@ -103,25 +115,40 @@ class Lake:
             if a row is outside `partitions`; if a partition has no row, unless `allow_empty`; if other
             writers hold the lake for longer than `patience`; if the disk refuses. The old rows are intact.
         """
-        keys = None if partitions is None else sorted(set(partitions))
-        check_rows(table, frame, keys, allow_empty=allow_empty)
-        rows = plain(frame if keys is None else in_order(frame)).to_arrow()
+        self.write_all([Write(table, frame, partitions, evolve, allow_empty)])
+        return frame.height
+
+    def write_all(self, writes: Sequence[Write]) -> None:
+        """Do several writes in one transaction, all or none.
+
+        Raises
+        ------
+        SchemaMismatch, StoreError
+            as `write`; then none of them was done.
+        """
+        prepared = []
+        for each in writes:
+            keys = None if each.partitions is None else sorted(set(each.partitions))
+            check_rows(each.table, each.frame, keys, allow_empty=each.allow_empty)
+            rows = plain(each.frame if keys is None else in_order(each.frame)).to_arrow()
+            prepared.append((each, keys, rows))
 
         def replace(cursor: Cursor) -> None:
-            cursor.register(INCOMING, rows)
-            self._shape(cursor, table, evolve=evolve)
-            cursor.execute(*lake_sql.delete(table, keys))
-            cursor.execute(lake_sql.insert(table))
+            for each, keys, rows in prepared:
+                cursor.register(INCOMING, rows)
+                self._shape(cursor, each.table, evolve=each.evolve)
+                cursor.execute(*lake_sql.delete(each.table, keys))
+                cursor.execute(lake_sql.insert(each.table))
 
-        self._commit(replace, table, self._data / table.schema / table.name, adds_files=frame.height > 0)
-        return frame.height
+        filled = [each.table for each in writes if each.frame.height]
+        folders = {table: self._data / table.schema / table.name for table in filled}
+        what = ", ".join(dict.fromkeys(str(each.table) for each in writes))
+        self._commit(replace, what, folders.values())
 
     def drop(self, table: Table) -> None:
         """Remove a table, if there is one."""
         if self.exists(table):
-            self._commit(
-                lambda cursor: cursor.execute(f"DROP TABLE {table.within(WRITER)}"), table, self._data
-            )
+            self._commit(lambda cursor: cursor.execute(f"DROP TABLE {table.within(WRITER)}"), table)
 
     def maintain(self, keep: timedelta = timedelta(days=7)) -> None:
         """Merge small files, then forget replaced rows and left-over files that are older than `keep`.
@@ -130,7 +157,7 @@ class Lake:
         """
         if not self._catalog.exists():
             return
-        self._commit(_merge, "the lake", self._data)
+        self._commit(_merge, "the lake")
         with errors_of("the lake"), self._alone(), closing(self._cursor(WRITER)) as cursor:
             before = f"now() - INTERVAL {max(0, round(keep.total_seconds()))} SECOND"
             for step in ("expire_snapshots", "cleanup_old_files", "delete_orphaned_files"):
@@ -148,12 +175,13 @@ class Lake:
             cursor.execute(lake_sql.create(table, got))
 
     def _commit(
-        self, change: Callable[[Cursor], object], what: object, folder: Path, *, adds_files: bool = False
+        self, change: Callable[[Cursor], object], what: object, filled: Collection[Path] = ()
     ) -> None:
+        """Commit a change; `filled` are the folders of the tables that it puts rows into."""
         with errors_of(what), self._alone():
             for _ in attempts(self._patience, what):
                 try:
-                    self._transaction(change, folder, adds_files=adds_files)
+                    self._transaction(change, filled)
                     return
                 except BaseException as error:
                     # A commit that failed on a lock leaves its SQLite transaction open in the connection.
@@ -161,17 +189,20 @@ class Lake:
                     if not (isinstance(error, duckdb.Error) and is_collision(error)):
                         raise
 
-    def _transaction(self, change: Callable[[Cursor], object], folder: Path, *, adds_files: bool) -> None:
+    def _transaction(self, change: Callable[[Cursor], object], filled: Collection[Path]) -> None:
+        watched = filled or [self._data]
         with closing(self._cursor(WRITER)) as cursor:
-            before = _files(folder)
+            before = {folder: _files(folder) for folder in watched}
             cursor.execute("BEGIN")
             change(cursor)
-            new = _files(folder) - before
-            if adds_files and not new:
-                raise StoreError(
-                    f"No new file below {folder} to make durable before the commit.",
-                    hint="The catalogue belongs to another data folder; set both paths of one lake.",
-                )
+            added = {folder: _files(folder) - before[folder] for folder in watched}
+            for folder in filled:
+                if not added[folder]:
+                    raise StoreError(
+                        f"No new file below {folder} to make durable before the commit.",
+                        hint="The catalogue belongs to another data folder; set both paths of one lake.",
+                    )
+            new = set().union(*added.values())
             folders = {parent for path in new for parent in path.parents if parent.is_relative_to(self._data)}
             for path in [*sorted(new), *sorted(folders)]:
                 self._sync(path)

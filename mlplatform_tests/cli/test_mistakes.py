@@ -57,7 +57,7 @@ class TestDeclaration:
     @pytest.mark.parametrize(
         ("file", "old", "new", "said"),
         [
-            ("defs.yaml", "threshold: 0.5", "threshold: half", "defs.yaml:27: label.threshold: got 'half'"),
+            ("defs.yaml", "threshold: 0.5", "threshold: half", "defs.yaml:29: label.threshold: got 'half'"),
             ("defs.yaml", "max_iter:", "max_itre:", "models.logistic_regression.params: logistic_regr"),
             ("features.py", "DAYS_OF_GRACE = 0", "DAYS_OF_GRACE = (", "features.py:8: SyntaxError"),
         ],
@@ -104,17 +104,36 @@ class TestData:
         sound = file.read_text()
         for damage, said in [
             (sound.replace("warehouse,", "wharehouse,", 1), "(missing: warehouse; unexpected: wharehouse)"),
-            (sound.replace(",HAM,", ",HAM,heavy", 1), "column 'weight_g' has 1 values that are not Int64"),
-            (sound[:5000] + ",,,,,,,,,,,,\n" + sound[5000:], "cannot be read as CSV"),
+            (sound[:5000] + ",,,,,,,,,,,,\n" + sound[5000:], "refused, row-length: orders-2.csv: line "),
         ]:
             file.write_text(damage)
             ended = mlplatform.run("run", world.NAME, home=home, cwd=registered.parent)
             assert said in the_error(ended)
-            assert "orders-2.csv" in ended.stderr or "orders-*.csv" in ended.stderr
+            assert "orders-2.csv" in ended.stderr
         lake = Lake.from_settings(Settings.load({"MLPLATFORM_HOME": str(home)}))
         with closing(lake):
-            assert sorted(lake.tables(world.NAME)) == ["raw_warehouses", "warehouses"]
+            tables = set(lake.tables(world.NAME))
+            assert {"batches", "quarantine", "raw_warehouses", "warehouses"} <= tables
+            assert not [name for name in tables if name.endswith("orders")]
             assert lake.read(Table(world.NAME, "warehouses"))["packers"].sort().to_list() == [18, 40, 55]
+
+    def test_days_with_too_many_wrong_rows_are_refused_and_the_others_are_there(
+        self, registered: Path, mlplatform: Zygote
+    ) -> None:
+        file, home = registered / "data" / "orders-2.csv", registered / "home"
+        file.write_text(file.read_text().replace(",HAM,", ",HAM,heavy"))
+        said = the_error(mlplatform.run("run", world.NAME, home=home, cwd=registered.parent))
+        assert "refused, too-many-rejected: " in said
+        assert "type: weight_g is not Int64" in said
+        with closing(Lake.from_settings(Settings.load({"MLPLATFORM_HOME": str(home)}))) as lake:
+            first, second = "2025-03-01", "2025-03-31"
+            assert lake.partitions(Table(world.NAME, "raw_orders"))[::29] == [first, "2025-03-30"]
+            batches = lake.read(Table(world.NAME, "batches"))
+            refused = batches.filter(status="refused")["partition"].sort()
+            assert (refused.min(), refused.len()) == (second, world.DAYS // 2)
+            quarantine = lake.read(Table(world.NAME, "quarantine"))
+            assert set(quarantine["partition"]) == set(refused)
+            assert set(quarantine["reason"]) == {"type: weight_g is not Int64"}
 
 
 class TestPlaces:

@@ -48,7 +48,12 @@ class TestFirstRun:
         assert {partitions[f"candidate_{name}"] for name in world.MODELS} == {1}
         expected = {"raw_orders", "raw_warehouses", "orders", "warehouses", "features", "split", "champion"}
         expected |= {f"{kind}_{name}" for kind in ("candidate", "evaluation") for name in world.MODELS}
+        expected |= {"batches", "quarantine"}
+        expected |= {
+            f"{kind}_{name}" for kind in ("condition", "repairs") for name in ("orders", "warehouses")
+        }
         assert set(rows) == expected | {"scores", "drift_report", "performance"}
+        assert (rows["batches"], rows["quarantine"]) == (world.DAYS + 1, 0)
 
     def test_chooses_a_champion_that_knows_something(self, finished: Finished) -> None:
         result = world.one_object(finished.first_run.stdout)
@@ -111,7 +116,7 @@ class TestJson:
         assert (said.returncode, said.stderr) == (0, "")
         told = world.one_object(said.stdout)
         assert told["home"] == str(finished.home)
-        assert set(told["services"]) == {"ui", "scoring", "broker"}
+        assert set(told["services"]) == {"ui", "scoring", "ingestion", "broker"}
         assert set(told["use_cases"]) == {"flight_delay", world.NAME}
         mine, first = told["use_cases"][world.NAME], world.one_object(finished.first_run.stdout)
         assert {"model", "version", "digest"} <= set(mine["champion"])

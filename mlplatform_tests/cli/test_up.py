@@ -47,6 +47,7 @@ def test_everything_answers_and_ctrl_c_ends_everything(up: PlatformUp) -> None:
     assert [line for line in said if "stopped" in line] == [
         "scoring: stopped",
         "dagster: stopped",
+        "ingestion: stopped",
         "broker: stopped",
     ]
     assert "Traceback" not in up.logs()

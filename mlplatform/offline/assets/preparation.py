@@ -20,13 +20,13 @@ from dagster import (
 )
 
 from mlplatform.offline import leakage, partitions
+from mlplatform.offline.assets._condition import examined, shown, verdict
 from mlplatform.offline.assets._shared import IO, key, keys_of_run, stage_asset, table
 from mlplatform.offline.assets.ingestion import raw_version
-from mlplatform.offline.declared import Declared, needed_columns
+from mlplatform.offline.declared import Declared, canonical, needed_columns
 from mlplatform.offline.features_file import code_of
 from mlplatform.offline.io_manager import ALLOW_EMPTY
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stages.ingestion.contract import check
 from mlplatform.stages.preparation.batch import compute
 from mlplatform.stages.preparation.declarations import FeatureSet, described
 from mlplatform.stores.lake import Lake
@@ -34,10 +34,12 @@ from mlplatform.stores.lake import Lake
 
 def clean_version(declared: Declared, data_set: str) -> str:
     """What decides the content of a cleaned table: raw data, contract, function and what it uses."""
-    reads = [clean_version(declared, other) for other in declared.config.data_sets[data_set].reads]
+    config = declared.config.data_sets[data_set]
+    reads = [clean_version(declared, other) for other in config.reads]
+    rules = canonical([rule.model_dump() for rule in [*config.repairs, *config.condition]])
     contract = inspect.getsource(declared.contract(data_set))
     code = code_of(declared.clean(data_set))
-    return declared.version(raw_version(declared, data_set), contract, code, *reads)
+    return declared.version(raw_version(declared, data_set), contract, code, rules, *reads)
 
 
 def features_version(declared: Declared) -> str:
@@ -48,15 +50,11 @@ def features_version(declared: Declared) -> str:
 
 def build(declared: Declared) -> list[AssetsDefinition]:
     """A cleaned table per data set, and `features`."""
-    return [*(_cleaned(declared, name) for name in declared.config.data_sets), _features(declared)]
+    return [*(_cleaned(declared, name) for name in declared.tables), _features(declared)]
 
 
 def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
-    config, clean, contract = (
-        declared.config.data_sets[data_set],
-        declared.clean(data_set),
-        declared.contract(data_set),
-    )
+    config, clean = declared.config.data_sets[data_set], declared.clean(data_set)
 
     @stage_asset(
         declared,
@@ -64,6 +62,7 @@ def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
         data_set,
         version=clean_version(declared, data_set),
         kinds={"polars", "duckdb"},
+        pool="store_lake",
         partitions_def=partitions.days(declared) if config.daily else None,
         ins={
             "raw": AssetIn(key(declared, f"raw_{data_set}"), input_manager_key=IO),
@@ -71,12 +70,27 @@ def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
         },
         description=inspect.getdoc(clean),
         metadata={ALLOW_EMPTY: True},
+        check_specs=[
+            AssetCheckSpec(
+                "condition",
+                asset=key(declared, data_set),
+                blocking=True,
+                description="Missing values, outliers, formats and trends are within the declared limits.",
+            )
+        ],
     )
-    def cleaned(context: AssetExecutionContext, raw: pl.DataFrame, **reads: pl.DataFrame) -> Output[Any]:
-        checked = check(raw, contract)
-        rows = clean(checked.good, *(reads[name] for name in config.reads))
+    def cleaned(
+        context: AssetExecutionContext,
+        raw: pl.DataFrame,
+        mlplatform_lake: LakeResource,
+        **reads: pl.DataFrame,
+    ) -> Iterator[Any]:
+        keys = keys_of_run(context) if config.daily else None
+        seen = examined(declared, data_set, mlplatform_lake.lake(), raw, keys)
+        rows = clean(seen.repaired.frame, *(reads[name] for name in config.reads))
         sample = table(rows.drop("partition_key", "batch_id", strict=False), most=5)
-        return Output(rows, metadata={"rejected rows": checked.rejected, "sample": sample})
+        yield Output(rows, metadata={**shown(seen), "sample": sample})
+        yield AssetCheckResult(check_name="condition", **verdict(seen))
 
     return cleaned
 
@@ -93,6 +107,7 @@ def _features(declared: Declared) -> AssetsDefinition:
         "features",
         version=features_version(declared),
         kinds={"polars"},
+        pool="store_lake",
         metadata={"dagster/column_schema": _columns(feature_set)},
         partitions_def=daily,
         deps=[

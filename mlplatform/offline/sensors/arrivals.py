@@ -1,20 +1,16 @@
-"""The sensors: messages that start runs, and runs that send messages.
+"""Message `source-data-available` in, one run per data set and day out.
 
-Cursors are their own (Dagster's asset sensor drops partitions that finish within one tick). The event log is
-the outbox: what it says is published with ids derived from it, so nothing is lost while the broker is away
-and nothing counts twice. A tick must not take long: Dagster drops one, cursor and all, after a minute.
+A message may say where the delivery is and what it must be; the run is told by tags, and ingestion refuses
+what is otherwise. It must not open deliveries.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from urllib.parse import unquote, urlsplit
 
-import msgspec
-import polars as pl
 from dagster import (
-    AssetRecordsFilter,
     AssetSelection,
     DefaultSensorStatus,
-    EventLogRecord,
     RunRequest,
     SensorDefinition,
     SensorEvaluationContext,
@@ -22,27 +18,28 @@ from dagster import (
     sensor,
 )
 
-from mlplatform.crosscutting.bus import Bus, Received, open_bus
-from mlplatform.crosscutting.bus.topics import RAW_DATA_EXTRACTED, SOURCE_DATA_AVAILABLE, SourceDataAvailable
+from mlplatform.crosscutting.bus import Received, open_bus
+from mlplatform.crosscutting.bus.topics import SOURCE_DATA_AVAILABLE, SourceDataAvailable
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError
 from mlplatform.offline.assets._shared import key
+from mlplatform.offline.assets.ingestion import MESSAGE, ROWS, SCHEMA, SHA256, URI
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.messages import extracted, refusal
-from mlplatform.stores.lake import Lake
+from mlplatform.offline.messages import refusal
+from mlplatform.stores.batches import batch_id
 
 MOST = 500
 """Messages handled in one tick; the rest follows in the next."""
 
 
 def source_data_available(declared: Declared, settings: Settings) -> SensorDefinition:
-    """Message `source-data-available` in, one run per data set and day out (run key: the message's id)."""
+    """One run per message; run key: the batch id where the message tells the hash, else the message's id."""
 
     @sensor(
         name=f"{declared.name}_source_data_available",
         target=AssetSelection.assets(
             *(key(declared, f"raw_{name}") for name in declared.config.data_sets),
-            *(key(declared, name) for name in declared.config.data_sets),
+            *(key(declared, name) for name in declared.tables),
         ),
         minimum_interval_seconds=5,
         default_status=DefaultSensorStatus.RUNNING,
@@ -84,101 +81,41 @@ def _arrivals(
 def _requests(
     context: SensorEvaluationContext, declared: Declared, messages: Sequence[Received[SourceDataAvailable]]
 ) -> list[RunRequest]:
-    requests = []
+    requests: dict[str, RunRequest] = {}
     for message in messages:
         data = message.envelope.data
         if data.use_case != declared.name:
             continue
-        refused = refusal(declared, data.data_set, data.partition)
+        refused = refusal(declared, data.data_set, data.partition) or _refused_place(declared, data)
         if refused:
             context.log.error(f"Message {message.sequence} ({message.envelope.id}) is refused: {refused}")
         else:
-            requests.append(_request(declared, data, message.envelope.id))
-    return requests
+            request = _request(declared, data, message.envelope.id)
+            requests.setdefault(request.run_key or "", request)
+    return list(requests.values())
+
+
+def _refused_place(declared: Declared, data: SourceDataAvailable) -> str:
+    """Why a delivery is not taken from the place a message names; it must not read any file it likes."""
+    if data.uri is None:
+        return ""
+    allowed = declared.config.data_sets[data.data_set].accept
+    climbs = ".." in unquote(urlsplit(data.uri).path).split("/")
+    if not climbs and any(data.uri.startswith(prefix) for prefix in allowed):
+        return ""
+    return (
+        f"got uri {data.uri!r}; allowed: what data_sets.{data.data_set}.accept lists "
+        f"({', '.join(allowed) or 'it lists nothing'})."
+    )
 
 
 def _request(declared: Declared, data: SourceDataAvailable, message: str) -> RunRequest:
+    daily = data.data_set in declared.daily
+    told = {URI: data.uri, ROWS: data.rows, SHA256: data.sha256, SCHEMA: data.schema_version}
+    assets = [f"raw_{data.data_set}", *([data.data_set] if data.data_set in declared.tables else [])]
     return RunRequest(
-        run_key=message,
-        asset_selection=[key(declared, f"raw_{data.data_set}"), key(declared, data.data_set)],
-        partition_key=data.partition if data.data_set in declared.daily else None,
+        run_key=batch_id(data.data_set, data.partition, data.sha256) if data.sha256 else message,
+        asset_selection=[key(declared, name) for name in assets],
+        partition_key=data.partition if daily else None,
+        tags={MESSAGE: message, **{name: str(value) for name, value in told.items() if value is not None}},
     )
-
-
-def raw_data_extracted(declared: Declared, settings: Settings) -> SensorDefinition:
-    """Materialised raw partitions in (from the event log), messages `raw-data-extracted` out."""
-
-    @sensor(
-        name=f"{declared.name}_raw_data_extracted",
-        asset_selection=AssetSelection.assets(
-            *(key(declared, f"raw_{n}") for n in declared.config.data_sets)
-        ),
-        minimum_interval_seconds=5,
-        default_status=DefaultSensorStatus.RUNNING,
-        description="Publishes each saved raw partition; what a broker outage held up follows later.",
-    )
-    def saved(context: SensorEvaluationContext) -> SkipReason:
-        cursors: dict[str, int] = msgspec.json.decode(context.cursor or "{}", type=dict[str, int])
-        published = 0
-        try:
-            for data_set in declared.config.data_sets:
-                records = _materialised(context, declared, data_set, cursors.get(data_set))
-                for position in _published(declared, settings, data_set, records):
-                    cursors[data_set] = position
-                    published += 1
-        except BusError as error:
-            return SkipReason(f"{published} messages published, then: {error} {error.hint}")
-        finally:
-            context.update_cursor(msgspec.json.encode(cursors).decode())
-        return SkipReason(f"{published} messages published.")
-
-    return saved
-
-
-def _materialised(
-    context: SensorEvaluationContext, declared: Declared, data_set: str, after: int | None
-) -> Sequence[EventLogRecord]:
-    return context.instance.fetch_materializations(
-        AssetRecordsFilter(asset_key=key(declared, f"raw_{data_set}"), after_storage_id=after),
-        limit=max(1, MOST // len(declared.config.data_sets)),
-        ascending=True,
-    ).records
-
-
-def _published(
-    declared: Declared, settings: Settings, data_set: str, records: Sequence[EventLogRecord]
-) -> Iterator[int]:
-    """Publish a message per record; gives the position behind each one when the broker has it."""
-    if not records:
-        return
-    with closing(open_bus(settings.broker_url)) as bus:
-        batches = _batches(declared, settings, data_set, [record.partition_key for record in records])
-        for record in records:
-            _publish(bus, declared, data_set, record, batches)
-            yield record.storage_id
-
-
-def _batches(
-    declared: Declared, settings: Settings, data_set: str, partitions: Sequence[str | None]
-) -> dict[str | None, tuple[str, int]]:
-    """Batch id and rows of partitions as the lake has them now; one query, however many there are."""
-    table, days = declared.table(f"raw_{data_set}"), [name for name in partitions if name is not None]
-    with closing(Lake.from_settings(settings)) as lake:
-        if not days:
-            rows = lake.read(table, columns=["batch_id"])
-            return {None: (rows["batch_id"].first() or "", rows.height)}  # type: ignore[dict-item]
-        rows = lake.read(table, columns=["partition_key", "batch_id"], partitions=sorted(set(days)))
-    grouped = rows.group_by("partition_key").agg(pl.col("batch_id").first(), pl.len())
-    return {day: (batch, count) for day, batch, count in grouped.iter_rows()}
-
-
-def _publish(
-    bus: Bus,
-    declared: Declared,
-    data_set: str,
-    record: EventLogRecord,
-    batches: dict[str | None, tuple[str, int]],
-) -> None:
-    batch, rows = batches.get(record.partition_key, ("", 0))
-    message = extracted(declared, data_set, record.partition_key, record.run_id, batch, rows)
-    bus.publish(RAW_DATA_EXTRACTED, message)

@@ -8,6 +8,7 @@ import dataframely as dy
 import polars as pl
 
 from mlplatform.features import Agg, Category, FeatureSet, Last, Open, Row, Source, Spine, Static, col
+from mlplatform.use_cases.flight_delay.feed import feed as feed  # named by `streams` in defs.yaml
 
 NEW_YORK = "America/New_York"
 LATE_MINUTES = 15
@@ -115,8 +116,7 @@ def clean_flights(flights: pl.DataFrame, airports: pl.DataFrame) -> pl.DataFrame
 
 
 def clean_weather(weather: pl.DataFrame) -> pl.DataFrame:
-    """Hourly weather in UTC; a wind of over 200 mph (one row has 1,048) is a broken sensor: missing."""
-    sane = pl.when(pl.col("wind_speed") <= 200).then(pl.col("wind_speed"))
+    """Hourly weather in UTC; winds of broken sensors are repaired before (defs.yaml)."""
     return weather.select(
         "partition_key",
         "batch_id",
@@ -126,8 +126,8 @@ def clean_weather(weather: pl.DataFrame) -> pl.DataFrame:
         dewp=pl.col("dewp"),
         humid=pl.col("humid"),
         wind_dir=pl.col("wind_dir"),
-        wind_speed=sane,
-        wind_gust=pl.when(pl.col("wind_gust") <= 200).then(pl.col("wind_gust")),
+        wind_speed=pl.col("wind_speed"),
+        wind_gust=pl.col("wind_gust"),
         precip=pl.col("precip"),
         pressure=pl.col("pressure"),
         visib=pl.col("visib"),

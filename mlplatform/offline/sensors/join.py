@@ -1,0 +1,110 @@
+"""Join: once the cleaned data sets of a day are all there, and one of them is new, its features are built.
+
+It must not read data: what is there and what is new, the event log says.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from dagster import (
+    AssetKey,
+    AssetRecordsFilter,
+    DagsterInstance,
+    DefaultSensorStatus,
+    RunRequest,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from mlplatform.crosscutting.bus import event_id
+from mlplatform.offline.assets._shared import key
+from mlplatform.offline.declared import Declared
+
+MOST = 500
+"""Events of a data set looked at in one tick; the rest follows in the next."""
+
+
+class _Cursor(msgspec.Struct):
+    """Behind which event of each data set to go on, and days of which some data sets are still missing."""
+
+    positions: dict[str, int] = {}
+    waiting: dict[str, dict[str, int]] = {}
+    """Day -> data set -> the event that told of its newest materialisation."""
+
+
+def features_due(declared: Declared) -> SensorDefinition:
+    """Complete days with something new in, one run of `features` each out (run key: the inputs' events)."""
+    names = [name for name in declared.feature_tables if name in declared.daily]
+    features = key(declared, "features")
+
+    @sensor(
+        name=f"{declared.name}_features_due",
+        asset_selection=[features],
+        minimum_interval_seconds=5,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=f"Builds a day's features once {' and '.join(names)} are there.",
+    )
+    def due(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        cursor = msgspec.json.decode(context.cursor or "{}", type=_Cursor)
+        own: dict[str, bool] = {}
+        for name in names:
+            _note(context.instance, declared, name, cursor, own)
+        requests = [
+            _request(features, day, told)
+            for day, told in _complete(context.instance, names, cursor, declared)
+        ]
+        for request in requests:
+            del cursor.waiting[request.partition_key or ""]
+        yield from requests
+        if not requests:
+            yield SkipReason(f"No day is complete; {len(cursor.waiting)} wait for the rest of their data.")
+        context.update_cursor(msgspec.json.encode(cursor).decode())
+
+    return due
+
+
+def _note(
+    instance: DagsterInstance, declared: Declared, name: str, cursor: _Cursor, own: dict[str, bool]
+) -> None:
+    """Write down the days a data set has new rows for, but those whose own run builds the features too."""
+    records = instance.fetch_materializations(
+        AssetRecordsFilter(asset_key=key(declared, name), after_storage_id=cursor.positions.get(name)),
+        limit=MOST,
+        ascending=True,
+    ).records
+    for record in records:
+        cursor.positions[name] = record.storage_id
+        if record.run_id not in own:
+            own[record.run_id] = _builds(instance, record.run_id, key(declared, "features"))
+        if record.partition_key and not own[record.run_id]:
+            cursor.waiting.setdefault(record.partition_key, {})[name] = record.storage_id
+
+
+def _builds(instance: DagsterInstance, run_id: str, features: AssetKey) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and features in (run.asset_selection or ())
+
+
+def _complete(
+    instance: DagsterInstance, names: Sequence[str], cursor: _Cursor, declared: Declared
+) -> list[tuple[str, dict[str, int]]]:
+    """Days of which every data set is there, some of them from before."""
+    there = (
+        {name: instance.get_materialized_partitions(key(declared, name)) for name in names}
+        if cursor.waiting
+        else {}
+    )
+    return [
+        (day, told)
+        for day, told in sorted(cursor.waiting.items())
+        if all(day in there[name] for name in names)
+    ]
+
+
+def _request(features: AssetKey, day: str, told: dict[str, int]) -> RunRequest:
+    parts = [f"{name}={event}" for name, event in sorted(told.items())]
+    return RunRequest(
+        run_key=event_id("features", day, *parts), asset_selection=[features], partition_key=day
+    )

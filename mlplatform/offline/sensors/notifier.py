@@ -1,0 +1,143 @@
+"""Materialised partitions in (from Dagster's event log), messages out.
+
+The event log is the outbox: what it says is published with ids derived from it, so nothing is lost while the
+broker is away and nothing counts twice. It must not start runs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from dagster import (
+    AssetRecordsFilter,
+    AssetSelection,
+    DefaultSensorStatus,
+    EventLogRecord,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SkipReason,
+    sensor,
+)
+
+from mlplatform.crosscutting.bus import Bus, Envelope, Topic, open_bus
+from mlplatform.crosscutting.bus.topics import FEATURES_GENERATED, RAW_DATA_EXTRACTED
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import BusError
+from mlplatform.offline.assets._shared import key
+from mlplatform.offline.declared import Declared
+from mlplatform.offline.messages import extracted, generated
+from mlplatform.sources._contract import WHOLE
+from mlplatform.stores.lake import Lake
+from mlplatform.stores.raw import RawStore
+
+MOST = 500
+"""Messages published in one tick; the rest follows in the next."""
+
+Message = Callable[[EventLogRecord], Envelope[Any]]
+Messages = Callable[[str, Sequence[EventLogRecord]], Message]
+"""Of an asset and its new records: what makes the message of each, having looked up once what all need."""
+
+
+def raw_data_extracted(declared: Declared, settings: Settings) -> SensorDefinition:
+    """Saved raw partitions become messages `raw-data-extracted`."""
+
+    def messages(asset: str, records: Sequence[EventLogRecord]) -> Message:
+        data_set = asset.removeprefix("raw_")
+        batches = _batches(declared, settings, data_set)
+
+        def message(record: EventLogRecord) -> Envelope[Any]:
+            batch, rows = batches.get(record.partition_key or WHOLE, ("unknown", 0))
+            return extracted(declared, data_set, record.partition_key, record.run_id, batch, rows)
+
+        return message
+
+    assets = [f"raw_{name}" for name in declared.config.data_sets]
+    said = "Publishes each saved raw partition; what a broker outage held up follows later."
+    return _notifier(declared, settings, RAW_DATA_EXTRACTED, assets, messages, said)
+
+
+def features_generated(declared: Declared, settings: Settings) -> SensorDefinition:
+    """Partitions of features become messages `features-generated`."""
+
+    def messages(asset: str, records: Sequence[EventLogRecord]) -> Message:
+        days = sorted({record.partition_key for record in records if record.partition_key})
+        with closing(Lake.from_settings(settings)) as lake:
+            stored = lake.read(declared.table(asset), columns=["partition_key"], partitions=days)
+        rows = dict(stored["partition_key"].value_counts().iter_rows())
+
+        def message(record: EventLogRecord) -> Envelope[Any]:
+            day = record.partition_key or WHOLE
+            return generated(declared, day, record.run_id, rows.get(day, 0))
+
+        return message
+
+    said = "Publishes each day of features; what a broker outage held up follows later."
+    return _notifier(declared, settings, FEATURES_GENERATED, ["features"], messages, said)
+
+
+def _notifier(
+    declared: Declared,
+    settings: Settings,
+    topic: Topic[Any],
+    assets: Sequence[str],
+    messages: Messages,
+    description: str,
+) -> SensorDefinition:
+    @sensor(
+        name=f"{declared.name}_{topic.name.replace('-', '_')}",
+        asset_selection=AssetSelection.assets(*(key(declared, asset) for asset in assets)),
+        minimum_interval_seconds=5,
+        default_status=DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def saved(context: SensorEvaluationContext) -> SkipReason:
+        cursors: dict[str, int] = msgspec.json.decode(context.cursor or "{}", type=dict[str, int])
+        published = 0
+        try:
+            for asset in assets:
+                records = _materialised(context, declared, asset, cursors.get(asset), MOST // len(assets))
+                for position in _published(settings, topic, records, lambda r: messages(asset, r)):  # noqa: B023
+                    cursors[asset] = position
+                    published += 1
+        except BusError as error:
+            return SkipReason(f"{published} messages published, then: {error} {error.hint}")
+        finally:
+            context.update_cursor(msgspec.json.encode(cursors).decode())
+        return SkipReason(f"{published} messages published.")
+
+    return saved
+
+
+def _materialised(
+    context: SensorEvaluationContext, declared: Declared, asset: str, after: int | None, most: int
+) -> Sequence[EventLogRecord]:
+    return context.instance.fetch_materializations(
+        AssetRecordsFilter(asset_key=key(declared, asset), after_storage_id=after),
+        limit=max(1, most),
+        ascending=True,
+    ).records
+
+
+def _published(
+    settings: Settings,
+    topic: Topic[Any],
+    records: Sequence[EventLogRecord],
+    messages: Callable[[Sequence[EventLogRecord]], Message],
+) -> Iterator[int]:
+    """Publish a message per record; gives the position behind each one when the broker has it."""
+    if not records:
+        return
+    bus: Bus
+    with closing(open_bus(settings.broker_url)) as bus:
+        message = messages(records)
+        for record in records:
+            bus.publish(topic, message(record))
+            yield record.storage_id
+
+
+def _batches(declared: Declared, settings: Settings, data_set: str) -> dict[str, tuple[str, int]]:
+    """Batch id and rows of partitions as they are served now; one query, however many there are."""
+    with closing(Lake.from_settings(settings)) as lake:
+        manifests = RawStore.from_settings(settings, lake).manifests(declared.name, data_set)
+    return {m.partition: (m.batch_id, m.rows) for m in manifests if m.current}

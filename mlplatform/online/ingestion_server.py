@@ -1,0 +1,145 @@
+"""Runs the Online Ingestion Service: `python -m mlplatform.online.ingestion_server USE_CASE:STREAM …`.
+
+One process: HTTP on the event loop, and a thread per use case that archives its streams. SIGTERM and SIGINT
+end both, requests first. It must not read declarations: whoever starts it says which streams there are.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+
+import anyio.to_thread
+import uvicorn
+from fastapi import FastAPI
+
+from mlplatform.crosscutting.bus import Bus, open_bus
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ConfigurationError, MlplatformError
+from mlplatform.online.acceptor import Acceptor
+from mlplatform.online.archiver import Archiver
+from mlplatform.online.ingestion_http import application
+from mlplatform.online.server import BACKLOG, GRACE_SECONDS, listen
+from mlplatform.stores.lake import Lake, Table
+from mlplatform.stores.raw import RawStore
+
+Streams = Mapping[str, Sequence[str]]
+
+_LOG = logging.getLogger(__name__)
+
+
+def serve(settings: Settings, streams: Streams, *, archive_seconds: float = 5.0) -> None:
+    """Serve and archive `streams` (use case -> names) until SIGINT or SIGTERM.
+
+    `archive_seconds` is how long events are gathered before they are archived.
+
+    Raises
+    ------
+    BusError
+        if no broker answers.
+    ServiceError
+        if the address cannot be listened on, or another process archives a use case.
+    """
+    listening = listen(settings.host, settings.ingestion_port, "MLPLATFORM_INGESTION_PORT")
+    with ExitStack() as stack:
+        bus = stack.enter_context(closing(open_bus(settings.broker_url)))
+        lake = stack.enter_context(closing(Lake.from_settings(settings)))
+        store = RawStore.from_settings(settings, lake)
+        archivers = [
+            stack.enter_context(closing(_archiver(settings, bus, store, name, names, archive_seconds)))
+            for name, names in streams.items()
+        ]
+        app = application(Acceptor(bus, streams), archivers, lifespan=_Archiving(archivers).lifespan)
+        config = uvicorn.Config(
+            app,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def parse(words: Sequence[str]) -> dict[str, list[str]]:
+    """Streams by use case out of words `USE_CASE:STREAM`.
+
+    Raises
+    ------
+    ConfigurationError
+        if a word is not of that form, or a name has other characters than tables may have.
+    """
+    found: dict[str, list[str]] = {}
+    for word in words:
+        use_case, colon, stream = word.partition(":")
+        if not colon:
+            raise ConfigurationError(f"got {word!r}; allowed: USE_CASE:STREAM.", hint="Put a colon between.")
+        Table(use_case, stream)
+        Table(use_case, f"raw_{stream}")
+        if stream not in found.setdefault(use_case, []):
+            found[use_case].append(stream)
+    return found
+
+
+def _archiver(
+    settings: Settings, bus: Bus, store: RawStore, use_case: str, streams: Sequence[str], seconds: float
+) -> Archiver:
+    lock = settings.raw / f".archiver-{use_case}.lock"
+    return Archiver(bus, store, use_case, streams, lock=lock, seconds=seconds)
+
+
+class _Archiving:
+    """The archivers' threads, from the app's start to its end."""
+
+    def __init__(self, archivers: Sequence[Archiver]) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(archiver,), name=f"archive-{archiver.use_case}")
+            for archiver in archivers
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Runs them; the end waits for the batches that are being written."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                await anyio.to_thread.run_sync(thread.join)
+
+    def _run(self, archiver: Archiver) -> None:
+        try:
+            archiver.run(self._stop)
+        except BaseException:
+            # A service that accepts and never archives must not look well: it ends, and is started again.
+            _LOG.exception("the archiver of %s ended", archiver.use_case)
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve the streams named in the arguments; the exit code."""
+    try:
+        serve(Settings.load(), parse(sys.argv[1:] if arguments is None else arguments))
+    except MlplatformError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
