@@ -157,7 +157,7 @@ class TestAccepted:
         parquet = io.BytesIO()
         rows.write_parquet(parquet)
         contents = {"csv": csv(1, 2), "jsonl": rows.write_ndjson().encode(), "parquet": parquet.getvalue()}
-        content = gzip.compress(contents[format]) if gzipped else contents[format]
+        content = gzip.compress(contents[format], mtime=0) if gzipped else contents[format]
         (manifest,) = shop.ingest(delivered(DAYS[0], content, format=format, gzipped=gzipped)).accepted
         assert shop.lake.read(RAW)["price"].to_list() == [1.0, 2.0]
         assert shop.store.path(manifest.sha256).read_bytes() == content
@@ -218,7 +218,7 @@ class TestAgain:
         assert [manifest.current for manifest in shop.manifests] == [False, True, True]
 
     def test_a_refused_file_that_is_sent_again_whole(self, shop: Shop) -> None:
-        whole = gzip.compress(csv(1))
+        whole = gzip.compress(csv(1), mtime=0)
         cut = shop.ingest(delivered(DAYS[0], whole[:-9], gzipped=True))
         assert [m.status for m in cut.refused] == ["refused"]
         assert len(shop.ingest(delivered(DAYS[0], whole, gzipped=True)).accepted) == 1
@@ -236,8 +236,8 @@ class TestRefused:
             ("nul-byte", csv(1) + b"\0", {}),
             ("json-damaged", b'{"order_id": 1', {"format": "jsonl"}),
             ("parquet-damaged", b"PAR1", {"format": "parquet"}),
-            ("gzip-truncated", gzip.compress(csv(1))[:-1], {"gzipped": True}),
-            ("decompression-bomb", gzip.compress(csv(*range(1, 200_000))), {"gzipped": True}),
+            ("gzip-truncated", gzip.compress(csv(1), mtime=0)[:-1], {"gzipped": True}),
+            ("decompression-bomb", gzip.compress(csv(*range(1, 200_000)), mtime=0), {"gzipped": True}),
             ("too-many-rejected", csv("one", *range(1, 9)), {}),
         ],
     )
