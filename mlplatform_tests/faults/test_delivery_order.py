@@ -277,9 +277,9 @@ TABLES = st.sampled_from([Table(USE_CASE, "one"), Table(USE_CASE, "two")])
 
 @st.composite
 def writes(draw: st.DrawFn) -> list[Write]:
-    """Writes as the Raw Data Store makes them, and some that no lake takes."""
+    """Writes as the Raw Data Store makes them, each table once, and some that no lake takes."""
     made = []
-    for _ in range(draw(st.integers(1, 3))):
+    for table in draw(st.lists(TABLES, min_size=1, max_size=2, unique=True)):
         whole = draw(st.booleans())
         keys = draw(st.lists(st.sampled_from(PARTITIONS), min_size=1, max_size=3))
         held = draw(st.lists(st.sampled_from(PARTITIONS), max_size=4))
@@ -302,7 +302,7 @@ def writes(draw: st.DrawFn) -> list[Write]:
         # Half of them break no rule, so that most lists of writes can be done.
         fits = draw(st.booleans())
         keys = sorted({*keys, *held}) if fits else keys
-        made.append(Write(draw(TABLES), frame, None if whole else keys, allow_empty=fits))
+        made.append(Write(table, frame, None if whole else keys, allow_empty=fits))
     return made
 
 

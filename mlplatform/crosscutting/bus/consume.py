@@ -8,6 +8,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from threading import Event as Flag
+from traceback import format_exception
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -140,10 +141,9 @@ class _Consumer(Generic[D]):
             self._handle(received)
         except BusClosed:
             raise
-        except Exception as error:
-            log.warning(
-                "%s cannot handle %s %d.", self._name, self._topic.name, received.sequence, exc_info=True
-            )
+        except Exception as error:  # noqa: BLE001  (whatever it is, the message is put aside with it, not lost)
+            said = _printable("".join(format_exception(error)))
+            log.warning("%s cannot handle %s %d. %s", self._name, self._topic.name, received.sequence, said)
             return error
         return None
 
@@ -202,8 +202,12 @@ def _as_text(payload: bytes) -> tuple[str, Literal["text", "base64"], bool]:
 
 def _reason(error: Exception) -> str:
     hint = f" {error.hint}" if isinstance(error, MlplatformError) and error.hint else ""
-    text = f"{type(error).__name__}: {error}{hint}"
-    return text.encode(errors="replace").decode()[:10_000]  # an error may quote what is no text
+    return _printable(f"{type(error).__name__}: {error}{hint}")[:10_000]
+
+
+def _printable(text: str) -> str:
+    """An error may quote what is no text; neither a log nor JSON could hold it."""
+    return text.encode(errors="replace").decode()
 
 
 class _Data(msgspec.Struct):
