@@ -17,7 +17,7 @@ dev: $(READY)
 	$(BIN)/mlplatform up
 
 test: $(READY)
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow

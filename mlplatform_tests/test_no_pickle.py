@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import AssetsDefinition
+from dagster import AssetsDefinition, AssetSpec
 
 import mlplatform
 from mlplatform.offline.io_manager import LakeIOManager
@@ -128,6 +128,10 @@ def test_no_asset_uses_the_io_manager_that_pickles() -> None:
     assert isinstance(resources["mlplatform_io"], LakeIOManager)
     assert "io_manager" not in resources
     for asset in snapshot.graph().assets or ():
+        if isinstance(
+            asset, AssetSpec
+        ):  # an event stream: filled by another process, stored by no IO manager
+            continue
         assert isinstance(asset, AssetsDefinition)
         outputs = {output.name: output.io_manager_key for output in asset.node_def.output_defs}
         stored = {outputs[name] for name in asset.keys_by_output_name}  # results of checks are not stored

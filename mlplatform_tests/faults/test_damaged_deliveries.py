@@ -394,7 +394,13 @@ def be_child(folder: Path, bomb: Path, file: str) -> None:
     print(json.dumps({"reason": [m.reason for m in done.refused], "grown": grown, "served": served}))
 
 
-@pytest.mark.parametrize("file", ["bomb.csv.gz", "bomb.jsonl.gz", "bomb.parquet"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["bomb.csv.gz", pytest.param("bomb.jsonl.gz", marks=SLOW), pytest.param("bomb.parquet", marks=SLOW)],
+)
 def test_a_gigabyte_in_a_megabyte_takes_no_memory(tmp_path: Path, file: str) -> None:
     bomb = tmp_path / file
     bomb.write_bytes(parquet_bomb(100_000_000) if file.endswith("parquet") else zeros_of(1 << 30))
@@ -465,7 +471,10 @@ def check_damaged(file: str, content: bytes) -> Ingested:
     return done
 
 
-@pytest.mark.parametrize("file", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"])
+@pytest.mark.parametrize(
+    "file",
+    ["a.csv", *(pytest.param(name, marks=SLOW) for name in ("a.csv.gz", "a.jsonl", "a.parquet"))],
+)
 def test_random_damage_is_refused_or_every_line_is_accounted_for(file: str) -> None:
     counts = {"accepted": 0, "refused": 0}
 

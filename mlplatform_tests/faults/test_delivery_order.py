@@ -261,6 +261,11 @@ def run(machine: Callable[[], RuleBasedStateMachine], sequences: int, steps: int
     )
 
 
+def test_100_sequences_of_deliveries_leave_what_a_dict_says() -> None:
+    run(Deliveries, sequences=100, steps=8)
+
+
+@pytest.mark.slow
 def test_500_sequences_of_deliveries_leave_what_a_dict_says() -> None:
     run(Deliveries, sequences=500, steps=8)
 

@@ -29,8 +29,8 @@ MODELS = ("rate_table", "logistic_regression", "decision_tree")
 FIRST = datetime(2025, 3, 1, tzinfo=UTC)
 DAYS, ORDERS_A_DAY = 60, 60
 WAREHOUSES = {"HAM": 40, "LYS": 18, "WAW": 55}
-RUN_DEPENDENT = {"fit_seconds"}
-"""Columns that two runs over the same data may differ in: a duration."""
+RUN_DEPENDENT = {"fit_seconds", "received_at", "source"}
+"""Columns that two runs over the same data may differ in: a duration, when and from which folder it came."""
 
 
 SHORT = {
