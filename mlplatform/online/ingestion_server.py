@@ -22,7 +22,7 @@ from mlplatform.errors import ConfigurationError, MlplatformError
 from mlplatform.online.acceptor import Acceptor
 from mlplatform.online.archiver import Archiver
 from mlplatform.online.ingestion_http import application
-from mlplatform.online.server import BACKLOG, GRACE_SECONDS, listen
+from mlplatform.online.server import config_of, listen
 from mlplatform.stores.lake import Lake, Table
 from mlplatform.stores.raw import RawStore
 
@@ -53,19 +53,7 @@ def serve(settings: Settings, streams: Streams, *, archive_seconds: float = 5.0)
             for name, names in streams.items()
         ]
         app = application(Acceptor(bus, streams), archivers, lifespan=_Archiving(archivers).lifespan)
-        config = uvicorn.Config(
-            app,
-            loop="uvloop",
-            http="httptools",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+        config = config_of(app)
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
