@@ -6,6 +6,7 @@ from mlplatform.features import Agg, FeatureSet, Last, Open, Row, Source, Spine,
 from mlplatform.stages.preparation.declarations import (
     Agg,
     Category,
+    ExponentialMean,
     FeatureSet,
     Last,
     Open,
@@ -13,7 +14,21 @@ from mlplatform.stages.preparation.declarations import (
     Source,
     Spine,
     Static,
+    TargetRate,
 )
 from mlplatform.stages.preparation.expressions import col
 
-__all__ = ["Agg", "Category", "FeatureSet", "Last", "Open", "Row", "Source", "Spine", "Static", "col"]
+__all__ = [
+    "Agg",
+    "Category",
+    "ExponentialMean",
+    "FeatureSet",
+    "Last",
+    "Open",
+    "Row",
+    "Source",
+    "Spine",
+    "Static",
+    "TargetRate",
+    "col",
+]

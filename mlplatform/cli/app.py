@@ -43,7 +43,9 @@ def main() -> None:
     from mlplatform.cli import (  # noqa: F401  (register)
         announce,
         batches,
+        features,
         ingest,
+        prepare,
         replay,
         run,
         score,
@@ -52,6 +54,7 @@ def main() -> None:
         status,
         up,
         validate,
+        verify,
     )
 
     try:

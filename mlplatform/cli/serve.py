@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mlplatform.cli.app import app
+from mlplatform.cli.prepare import publish_all
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
 
@@ -20,4 +21,5 @@ def serve(
     from mlplatform.online import server
 
     settings = Settings.load()
+    publish_all(settings, Path.cwd())
     server.serve(settings.at(scoring_port=port) if port else settings, list(project.use_cases(Path.cwd())))

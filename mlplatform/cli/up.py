@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlplatform.cli.app import app
 from mlplatform.cli.output import err, out
+from mlplatform.cli.prepare import publish_all
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.embedded import broker_process, is_local
 from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
@@ -19,11 +20,12 @@ from mlplatform.offline import project
 def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
-    streams = _streams()
+    streams, prepared = _streams(), publish_all(settings, Path.cwd())
     specs = [
         *_broker(settings),
         *([ingestion_process(settings, streams)] if streams else []),
         dagster_process(settings),
+        *([preparation_process(settings, prepared)] if prepared else []),
         scoring_process(settings),
     ]
 
@@ -76,6 +78,23 @@ def ingestion_process(settings: Settings, streams: list[str]) -> ProcessSpec:
         ready=lambda: _answers(settings.host, settings.ingestion_port, "/health/live"),
         port=settings.ingestion_port,
         port_setting="MLPLATFORM_INGESTION_PORT",
+        host=settings.host,
+    )
+
+
+def preparation_process(settings: Settings, use_cases: list[str]) -> ProcessSpec:
+    """The online preparation service: features of the stream's questions, into the lake."""
+    return ProcessSpec(
+        name="preparation",
+        command=(sys.executable, "-m", "mlplatform.online.preparation_server", *use_cases),
+        log=settings.home / "logs" / "preparation.log",
+        environment={
+            "MLPLATFORM_HOME": str(settings.home),
+            "MLPLATFORM_PREPARATION_PORT": str(settings.preparation_port),
+        },
+        ready=lambda: _answers(settings.host, settings.preparation_port, "/health/live"),
+        port=settings.preparation_port,
+        port_setting="MLPLATFORM_PREPARATION_PORT",
         host=settings.host,
     )
 

@@ -13,7 +13,7 @@ from mlplatform.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Settings:
-    """Values of one deployment. Every field can be set by `MLPLATFORM_<FIELD>` in the environment."""
+    """Values of one deployment. Every field is set by a variable of the environment."""
 
     home: Path
     """Folder of everything generated (MLPLATFORM_HOME, default `.mlplatform` in the working folder)."""
@@ -21,9 +21,12 @@ class Settings:
     """SQLAlchemy URL of small relational state (champion history)."""
     broker_url: str
     """URL of the NATS server; the embedded one is started on it when it is local."""
+    online_store_url: str = "memory://"
+    """URL of the online feature store (MLPLATFORM_ONLINE_STORE): memory:// or a Valkey or Redis server."""
     host: str = "127.0.0.1"
     scoring_port: int = 8080
     ingestion_port: int = 8081
+    preparation_port: int = 8082
     ui_port: int = 3000
 
     def state_file_exists(self) -> bool:
@@ -95,9 +98,11 @@ class Settings:
             home=home,
             state_url=env.get("MLPLATFORM_STATE_URL", f"sqlite:///{home / 'state.sqlite'}"),
             broker_url=env.get("MLPLATFORM_BROKER_URL", "nats://127.0.0.1:4222"),
+            online_store_url=env.get("MLPLATFORM_ONLINE_STORE", "memory://"),
             host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
             scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
             ingestion_port=_port(env, "MLPLATFORM_INGESTION_PORT", 8081),
+            preparation_port=_port(env, "MLPLATFORM_PREPARATION_PORT", 8082),
             ui_port=_port(env, "MLPLATFORM_UI_PORT", 3000),
         )
 

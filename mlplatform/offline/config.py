@@ -7,12 +7,14 @@ unknown keys; names of plug-ins are checked against what there is.
 from datetime import date
 from types import ModuleType
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mlplatform import plugins, sources
 from mlplatform.errors import ConfigurationError
 from mlplatform.stages.evaluation import evaluators
+from mlplatform.stages.preparation import selectors
 from mlplatform.stages.segregation import splits
 from mlplatform.stages.training import models
 
@@ -29,8 +31,15 @@ def _plugin(package: ModuleType) -> Any:
     return AfterValidator(check)
 
 
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"got time zone {name!r}; allowed: a name such as UTC or Europe/Vienna")
+    return name
+
+
 SourceName = Annotated[str, _plugin(sources)]
 SplitName = Annotated[str, _plugin(splits)]
+SelectorName = Annotated[str, _plugin(selectors)]
 ModelType = Annotated[str, _plugin(models)]
 EvaluatorName = Annotated[str, _plugin(evaluators)]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -128,6 +137,10 @@ class Stream(_Section):
     description: str = ""
     feed: str = ""
     """Name of the function in features.py that gives past data as such events, for `mlplatform replay`."""
+    sources: dict[str, str] = {}
+    """Event's `type` -> name of the Source in features.py whose row it is; others are only archived."""
+    day_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """Time zone in which the days of the batch tables begin, e.g. America/New_York."""
 
 
 class Split(_Section):
@@ -137,6 +150,14 @@ class Split(_Section):
     as_of: date
     """The day on which the model is trained: it sees only days before. `mlplatform run` uses this one."""
     options: dict[str, Any] = {"validation": "1mo", "test": "2mo"}
+
+
+class Selection(_Section):
+    """Which features the models get, by a ranking on the training rows."""
+
+    strategy: SelectorName
+    options: dict[str, Any] = {}
+    """`most` (how many stay), `at_least` (the lowest score that stays), and what the selector takes."""
 
 
 class Champion(_Section):
@@ -192,6 +213,8 @@ class UseCaseConfig(_Section):
     """Name of the FeatureSet in features.py."""
     label: Label
     split: Split
+    selection: Selection | None = None
+    """Without it the models get every feature."""
     models: dict[SafeName, Model] = Field(min_length=1)
     evaluators: list[EvaluatorName] = [
         "roc",

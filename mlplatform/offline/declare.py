@@ -3,6 +3,7 @@
 It must not import Dagster, nor look at data.
 """
 
+import difflib
 import re
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
         _check_event_time(declared, data_set)
         _check_condition(declared, data_set)
     _check_feeds(declared)
+    _check_stream_sources(declared)
     _check_types(declared)
     _check_tables(declared)
     for feature in declared.feature_set.features:
@@ -88,6 +90,20 @@ def _check_feeds(declared: Declared) -> None:
                 f"streams.{name}.feed is {stream.feed!r}; allowed: a function of {declared.file}.",
                 hint="It takes the cleaned tables by name and yields events in the order they became known.",
             )
+
+
+def _check_stream_sources(declared: Declared) -> None:
+    """Events are rows of sources that features read; of another one they would be lost without a word."""
+    known = [source.name for source in declared.feature_set.sources]
+    for name, stream in declared.config.streams.items():
+        for kind, source in stream.sources.items():
+            if source not in known:
+                close = difflib.get_close_matches(source, known, n=1)
+                raise ConfigurationError(
+                    f"streams.{name}.sources.{kind} is {source!r}; allowed: a source that a feature reads "
+                    f"({', '.join(known)}).",
+                    hint=f"Did you mean {close[0]!r}?" if close else "Correct it, or leave the type out.",
+                )
 
 
 def _check_types(declared: Declared) -> None:

@@ -38,6 +38,7 @@ def steps(declared: Declared) -> list[Step]:
     models = list(config.models)
     training = [
         "split",
+        *(["ranking"] if config.selection else []),
         *(f"candidate_{name}" for name in models),
         *(f"evaluation_{name}" for name in models),
         "champion",

@@ -1,4 +1,5 @@
-"""What a declaration tells its plug-ins, tried without data: parameters of models, options of the split.
+"""What a declaration tells its plug-ins, tried without data: parameters of models, options of split and
+selection.
 
 Apart from `declared.py` because it imports every model's library. It must not train or read anything.
 """
@@ -10,6 +11,7 @@ import polars as pl
 from mlplatform import plugins
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.declared import Declared
+from mlplatform.stages.preparation import selection
 from mlplatform.stages.segregation import splits
 from mlplatform.stages.segregation.dataset import segregate
 from mlplatform.stages.training import models
@@ -38,6 +40,17 @@ def check_plugins(declared: Declared) -> None:
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"split.options: {error}", hint=error.hint) from error
+    _check_selection(declared)
+
+
+def _check_selection(declared: Declared) -> None:
+    chosen = declared.config.selection
+    if chosen is None:
+        return
+    try:
+        selection.check(declared.feature_set, chosen.strategy, chosen.options)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"selection.options: {error}", hint=error.hint) from error
 
 
 def split_options(declared: Declared, as_of: str) -> dict[str, object]:

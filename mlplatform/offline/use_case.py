@@ -16,6 +16,7 @@ from mlplatform.offline.assets import (
     preparation,
     scoring,
     segregation,
+    selection,
     streams,
     training,
 )
@@ -59,6 +60,7 @@ def definitions(declared: Declared, settings: Settings) -> Definitions:
             *streams.build(declared),
             *preparation.build(declared),
             *segregation.build(declared),
+            *selection.build(declared),
             *training.build(declared),
             *evaluation.build(declared),
             *deployment.build(declared),

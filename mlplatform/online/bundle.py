@@ -5,7 +5,7 @@ the lake alone: hashes compared, golden rows replayed to the bit, no code of the
 know HTTP. A bundle is used by one thread at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,12 +14,14 @@ from mlplatform.errors import FeatureError, FeatureSetMismatch, RequestError
 from mlplatform.online.facts import Facts, FactsReader
 from mlplatform.online.warmup import Memory
 from mlplatform.stages.deployment.release import Release
-from mlplatform.stages.preparation.declarations import FeatureSet
+from mlplatform.stages.preparation.declarations import FactType, FeatureSet
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, PredictionIds, is_positive
 from mlplatform.stages.training.candidate import open_model
 from mlplatform.stores.candidates import CandidateStore
 
+OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer], None]
+"""Takes the types of the facts, the facts, the encoded row and the answer; must return at once."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -44,8 +46,8 @@ class Bundle:
         """Features in the order of the model."""
         return self.fitted.names
 
-    def answer(self, facts: Facts) -> Answer:
-        """The score for the facts of one row (as `self.facts` read them).
+    def answer(self, facts: Facts, served: OnServed | None = None) -> Answer:
+        """The score for the facts of one row (as `self.facts` read them); `served` is told what was seen.
 
         Raises
         ------
@@ -66,7 +68,10 @@ class Bundle:
                 f"the features cannot be computed from these facts: {str(error)[:200]}",
                 hint="Check times and numbers for values that cannot be.",
             ) from error
-        return self._answer(row, tuple(facts.values()), as_of)
+        answer = self._answer(row, tuple(facts.values()), as_of)
+        if served is not None:
+            served(self.facts.types, facts, row, answer)
+        return answer
 
     def answer_features(self, row: list[float]) -> Answer:
         """The score for one row of ready-made features in the order of `names`; NaN is missing."""

@@ -19,37 +19,47 @@ from mlplatform.online.openapi import described
 from mlplatform.online.releases import Releases
 from mlplatform.online.replies import sentence
 from mlplatform.online.scoring_app import ScoringApp
+from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
 
 _NAME = "mlplatform"
 
 
-def application(releases: Releases, *, poll_seconds: float = 1.0) -> ScoringApp:
-    """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does)."""
-    service = ScoringService(releases)
-    return ScoringApp(service, _app(service, poll_seconds))
+def application(
+    releases: Releases, *, poll_seconds: float = 1.0, served: ServedLog | None = None
+) -> ScoringApp:
+    """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does).
+
+    With `served` every answer to facts is logged, from the start to the end of the lifespan.
+    """
+    service = ScoringService(releases, served.add if served else None)
+    return ScoringApp(service, _app(service, poll_seconds, served))
 
 
-def _app(service: ScoringService, poll_seconds: float) -> FastAPI:
+def _app(service: ScoringService, poll_seconds: float, served: ServedLog | None) -> FastAPI:
     releases = service.releases
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if poll_seconds:
             releases.start(poll_seconds)
+        if served:
+            served.start()
         yield
         releases.stop()
+        if served:
+            served.close()
 
     app = FastAPI(title="mlplatform scoring", version=installed(_NAME), lifespan=lifespan, redoc_url=None)
     app.openapi = lambda: described(_document(app), releases.current)  # type: ignore[method-assign]
     app.add_exception_handler(RequestError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
-    _add_health(app, releases)
+    _add_health(app, releases, served)
     _add_models(app, service)
     return app
 
 
-def _add_health(app: FastAPI, releases: Releases) -> None:
+def _add_health(app: FastAPI, releases: Releases, served: ServedLog | None) -> None:
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, bool]:
         return {"live": True}
@@ -68,7 +78,7 @@ def _add_health(app: FastAPI, releases: Releases) -> None:
 
     @app.get("/v1/status", tags=["health"], summary="What is in use, what is in memory, what is wrong")
     async def status() -> dict[str, Any]:
-        return _status(releases)
+        return _status(releases) | ({"served": served.status()} if served else {})
 
 
 def _add_models(app: FastAPI, service: ScoringService) -> None:
@@ -125,6 +135,7 @@ def _status(releases: Releases) -> dict[str, Any]:
                     "newest": memory.newest,
                     "rows": dict(memory.rows),
                 },
+                "stream": releases.stream.status(name, memory) if releases.stream else {},
             }
     return {"ready": bool(current), "trouble": releases.trouble, "use_cases": use_cases}
 

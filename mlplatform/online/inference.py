@@ -15,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from mlplatform.errors import RequestError
-from mlplatform.online.bundle import Bundle
+from mlplatform.online.bundle import Bundle, OnServed
 from mlplatform.online.facts import not_json
 from mlplatform.online.replies import shown
 from mlplatform.stages.preparation.declarations import FactType
@@ -100,7 +100,7 @@ def read_request(body: bytes) -> InferRequest:
     return request
 
 
-def read_rows(bundle: Bundle, request: InferRequest) -> list[Ask]:
+def read_rows(bundle: Bundle, request: InferRequest, served: OnServed | None = None) -> list[Ask]:
     """One function per row that answers it; RequestError 400 for tensors that do not fit the use case."""
     tensors = {tensor.name: tensor for tensor in request.inputs}
     if len(tensors) < len(request.inputs) or not tensors:
@@ -109,7 +109,7 @@ def read_rows(bundle: Bundle, request: InferRequest) -> list[Ask]:
         )
     if FEATURES in tensors and FEATURES not in bundle.facts.types:
         return _feature_rows(bundle, tensors)
-    return _fact_rows(bundle, tensors)
+    return _fact_rows(bundle, tensors, served)
 
 
 def wanted_outputs(request: InferRequest) -> list[str]:
@@ -163,7 +163,7 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _fact_rows(bundle: Bundle, tensors: dict[str, Tensor]) -> list[Ask]:
+def _fact_rows(bundle: Bundle, tensors: dict[str, Tensor], served: OnServed | None) -> list[Ask]:
     facts = bundle.facts
     if unknown := [name for name in tensors if name not in facts.types]:
         raise RequestError(
@@ -182,7 +182,8 @@ def _fact_rows(bundle: Bundle, tensors: dict[str, Tensor]) -> list[Ask]:
         for name, kind in facts.types.items()
     ]
     return [
-        partial(bundle.answer, dict(zip(facts.names, row, strict=True))) for row in zip(*columns, strict=True)
+        partial(bundle.answer, dict(zip(facts.names, row, strict=True)), served)
+        for row in zip(*columns, strict=True)
     ]
 
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, ServiceError
 from mlplatform.online.bundle import Bundle, open_bundle
+from mlplatform.online.recovery import StreamFollowing
 from mlplatform.online.replies import sentence
 from mlplatform.online.warmup import Memory, fingerprint, warm
 from mlplatform.stages.deployment.release import Release
@@ -38,6 +40,8 @@ class Releases:
         gives the names to follow; asked at every poll.
     lake_stamp
         changes when anything is committed to the lake; cheap.
+    stream
+        what every warmed memory joins before it is used.
     retry
         seconds until a release that could not be loaded is tried again.
     """
@@ -50,6 +54,7 @@ class Releases:
         use_cases: Callable[[], Iterable[str]],
         *,
         lake_stamp: Callable[[], object] = lambda: None,
+        stream: StreamFollowing | None = None,
         retry: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,6 +65,8 @@ class Releases:
         self.known: tuple[str, ...] = ()
         self.trouble = _STARTING
         """What keeps the service as a whole from following releases; empty if nothing does."""
+        self.stream = stream
+        """Brings events into the memories in use; None where nothing is followed."""
         self._lake, self._candidates, self._use_cases = lake, candidates, use_cases
         self._open_champions = open_champions
         self._champions: ChampionStore | None = None
@@ -73,12 +80,14 @@ class Releases:
     @classmethod
     def from_settings(cls, settings: Settings, use_cases: Sequence[str] = ()) -> "Releases":
         """The releases of a deployment: of `use_cases`, and of every use case that has candidates."""
+        lake = Lake.from_settings(settings)
         return cls(
-            Lake.from_settings(settings),
+            lake,
             CandidateStore(settings.candidates),
             lambda: ChampionStore(settings.state_url),
             lambda: sorted({*use_cases, *_with_candidates(settings.candidates)}),
             lake_stamp=lambda: _stamp_of(settings.lake_catalog),
+            stream=StreamFollowing(settings.home, lake, lambda: open_bus(settings.broker_url)),
         )
 
     def poll(self) -> None:
@@ -91,6 +100,8 @@ class Releases:
             for use_case in self.known:
                 self._tell(use_case, self._problem(self._champions, use_case, settled=stamp == before))
             self.trouble = ""
+            if self.stream is not None:
+                self.stream.follower.retain(bundle.memory.features for bundle in self.current.values())
         except (MlplatformError, OSError) as error:
             self.trouble = sentence(error) if isinstance(error, MlplatformError) else str(error)
 
@@ -105,6 +116,8 @@ class Releases:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=2.0)
+        if self.stream is not None:
+            self.stream.follower.stop()
 
     def _run(self, seconds: float) -> None:
         while True:
@@ -172,6 +185,8 @@ class Releases:
                 self._stamps[use_case] = stamp
                 return bundle.memory
         memory = warm(self._lake, use_case, feature_set)
+        if self.stream is not None:
+            self.stream.join(use_case, memory)
         self._stamps[use_case] = stamp
         return memory
 

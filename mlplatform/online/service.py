@@ -10,7 +10,7 @@ from typing import Any
 
 from mlplatform.errors import RequestError
 from mlplatform.online import inference
-from mlplatform.online.bundle import Bundle
+from mlplatform.online.bundle import Bundle, OnServed
 from mlplatform.online.inference import InferRequest, InferResponse
 from mlplatform.online.releases import Releases
 from mlplatform.online.replies import shown
@@ -21,10 +21,10 @@ BREATH = 32
 
 
 class ScoringService:
-    """Answers from the bundles in `releases.current`; to be used from one thread."""
+    """Answers from the bundles in `releases.current`; to be used from one thread. `served` logs answers."""
 
-    def __init__(self, releases: Releases) -> None:
-        self.releases = releases
+    def __init__(self, releases: Releases, served: OnServed | None = None) -> None:
+        self.releases, self._served = releases, served
 
     def bundle(self, use_case: str, version: str | None = None) -> Bundle:
         """The bundle that answers for a use case.
@@ -46,12 +46,12 @@ class ScoringService:
     def score(self, use_case: str, facts: Mapping[str, Any]) -> Answer:
         """The score for one row's facts as Python values, as `json` would give them."""
         bundle = self.bundle(use_case)
-        return bundle.answer(bundle.facts.convert(facts))
+        return bundle.answer(bundle.facts.convert(facts), self._served)
 
     def score_json(self, use_case: str, body: bytes) -> Answer:
         """The score for one row's facts as a JSON object."""
         bundle = self.bundle(use_case)
-        return bundle.answer(bundle.facts.json(body))
+        return bundle.answer(bundle.facts.json(body), self._served)
 
     async def infer(self, use_case: str, request: InferRequest, version: str | None = None) -> InferResponse:
         """The scores of the rows of an Open Inference Protocol request, all by one bundle.
@@ -63,7 +63,7 @@ class ScoringService:
         """
         bundle = self.bundle(use_case, version)
         wanted = inference.wanted_outputs(request)
-        questions = inference.read_rows(bundle, request)
+        questions = inference.read_rows(bundle, request, self._served)
         answers: list[Answer] = []
         for place, ask in enumerate(questions):
             if place and place % BREATH == 0:

@@ -79,6 +79,31 @@ def warm(lake: Lake, use_case: str, feature_set: FeatureSet, *, questions: timed
     return Memory(features, printed, newest, whole_from_us, rows)
 
 
+def warm_at(lake: Lake, use_case: str, feature_set: FeatureSet, moment_us: int) -> OnlineFeatures:
+    """Features for questions from a day before `moment_us` on, with the lake's rows until a day behind it.
+
+    For a service whose time is that of its stream, which may be of the past: what comes later, it is sent.
+
+    Raises
+    ------
+    NotFound
+        if a table does not exist yet.
+    """
+    moment = _EPOCH + timedelta(microseconds=moment_us)
+    features = OnlineFeatures(feature_set)
+    features.advance(moment_us)
+    for table, sources in _event_tables(feature_set).items():
+        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(table).items()}
+        known = {c: (moment - before - QUESTIONS, moment + QUESTIONS) for c, before in reach.items()}
+        columns = columns_of(feature_set.features, table)
+        frame = _plain(lake.read(Table(use_case, table), columns=columns, moments=known))
+        for source in sources:
+            _take(features, source, frame)
+    for table in feature_set.statics:
+        _take_static(features, table, _read(lake, use_case, feature_set, table))
+    return features
+
+
 def _event_tables(feature_set: FeatureSet) -> dict[str, list[Source]]:
     tables: dict[str, list[Source]] = {}
     for source in feature_set.sources:

@@ -7,6 +7,7 @@ of, several closings, gaps); the real one is a few days of New York flights with
 import importlib.util
 import random
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -219,3 +220,47 @@ def _stream(features: FeatureSet, tables: dict[str, pl.DataFrame]) -> list[tuple
         if row[source.at] is not None
     ]
     return sorted(stream, key=lambda event: event[0], reverse=True)
+
+
+@SLOWLY
+@given(histories, st.randoms(use_true_random=False))
+def test_rows_told_twice_count_once(history: History, chance: random.Random) -> None:
+    """A broker may deliver again and a table may hold a row twice: both executors take it once."""
+    online = started(history)
+    deliveries = [*history.deliveries(), *chance.sample(history.deliveries(), len(history.deliveries()) // 2)]
+    chance.shuffle(deliveries)
+    for source, row in deliveries:
+        online.event(source, row)
+    tables = history.frames()
+    doubled = tables | {"events": pl.concat([tables["events"], tables["events"]])}
+    expected = batch_vectors(FEATURES, history.spine(), doubled)
+    for question, row in zip(history.questions, expected, strict=True):
+        assert different(FEATURES.names, online.vector(question), row) == {}
+
+
+def test_several_threads_tell_and_ask_at_once() -> None:
+    """Four threads tell of shuffled rows while two ask; afterwards every answer is that of one thread."""
+    history = busy_hours(random.Random(3), 1_200)
+    tables = {name: table for name, table in history.frames().items() if name != "static"}
+    expected = batch_vectors(BUSY, frame("spine", history.questions), tables)
+    online = OnlineFeatures(BUSY)
+    deliveries = [(source, row) for source, row in history.deliveries() if source != "slow"]
+    random.Random(8).shuffle(deliveries)
+
+    def tell(part: int) -> None:
+        for source, row in deliveries[part::4]:
+            online.event(source, row)
+
+    def ask(part: int) -> None:
+        for question in history.questions[part::2]:
+            online.vector(question)
+
+    with ThreadPoolExecutor(6) as threads:
+        done = [
+            *(threads.submit(tell, part) for part in range(4)),
+            *(threads.submit(ask, p) for p in range(2)),
+        ]
+        for one in done:
+            one.result()
+    for question, row in zip(history.questions, expected, strict=True):
+        assert different(BUSY.names, online.vector(question), row) == {}

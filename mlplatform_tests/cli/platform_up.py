@@ -28,6 +28,7 @@ class PlatformUp:
             "MLPLATFORM_UI_PORT": str(ui),
             "MLPLATFORM_SCORING_PORT": str(scoring),
             "MLPLATFORM_INGESTION_PORT": str(free_port()),
+            "MLPLATFORM_PREPARATION_PORT": str(free_port()),
             "MLPLATFORM_BROKER_URL": self.broker,
         }
         self.out, self.err = folder / "out.txt", folder / "err.txt"

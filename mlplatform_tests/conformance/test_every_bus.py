@@ -485,3 +485,44 @@ def test_a_broker_that_stays_away_ends_the_call(tmp_path: Path) -> None:
         bus = NatsBus(broker.url, patience=0.3)
     with closing(bus), pytest.raises(BusError, match="No broker answers"):
         bus.publish(SOURCE_DATA_AVAILABLE, message())
+
+
+def test_following_tells_of_what_is_there_and_of_what_comes(bus: Bus) -> None:
+    first = bus.publish(SOURCE_EVENT, event("a", 0))
+    for number in (1, 2):
+        bus.publish(SOURCE_EVENT, event("a", number))
+    following = bus.follow(SOURCE_EVENT, first)
+    with closing(following):
+        found = following.fetch(1, 10)
+        while len(found) < 2:
+            found += following.fetch(10, 10)
+        assert [number_of(item) for item in found] == [1, 2]
+        assert following.fetch(10, 0.01) == []
+        later = threading.Timer(0.2, lambda: bus.publish(SOURCE_EVENT, event("b", 3)))
+        later.start()
+        (came,) = following.fetch(10, 10)
+        later.join()
+    assert number_of(came) == 3
+    assert came.sequence == bus.last(SOURCE_EVENT)
+
+
+def test_following_many_keeps_their_order_and_leaves_none_out(bus: Bus) -> None:
+    start = bus.last(SOURCE_EVENT)
+    sent = bus.publish_many(SOURCE_EVENT, [event("k", number) for number in range(3000)])
+    with closing(bus.follow(SOURCE_EVENT, start)) as following:
+        found: list[Received[SourceEvent]] = []
+        while len(found) < 3000 and (more := following.fetch(700, 10)):
+            found += more
+    assert [item.sequence for item in found] == sent
+
+
+@pytest.mark.parametrize("url", ["nats"], indirect=True)
+def test_following_goes_on_behind_a_killed_broker(bus: Bus, broker: Broker) -> None:
+    start = bus.last(SOURCE_EVENT)
+    with closing(bus.follow(SOURCE_EVENT, start)) as following:
+        bus.publish(SOURCE_EVENT, event("a", 1))
+        assert [number_of(item) for item in following.fetch(10, 10)] == [1]
+        os.kill(broker.pid, signal.SIGKILL)
+        broker.wait_restarted()
+        bus.publish(SOURCE_EVENT, event("a", 2))
+        assert [number_of(item) for item in following.fetch(10, 10)] == [2]

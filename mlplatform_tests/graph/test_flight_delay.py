@@ -72,7 +72,7 @@ class TestEveryAsset:
 def test_every_check_says_what_it_checks() -> None:
     graph = snapshot.graph().resolve_asset_graph()
     checks = {key.name: graph.get_check_spec(key).description for key in graph.asset_check_keys}
-    assert set(checks) == {"contract", "condition", "no_leakage", "better_than_rate_table"}
+    assert set(checks) == {"contract", "condition", "no_leakage", "better_than_rate_table", "served_parity"}
     assert all(checks.values())
 
 

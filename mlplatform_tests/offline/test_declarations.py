@@ -91,6 +91,8 @@ IN_YAML = {
     "a report on a feature that is none": ("champion:\n", "drift: { report: [weigth] }\n  champion:\n", "report: [weigth]", "drift.report names 'weigth'", "begin with warehouse, weight"),
     "an example of something else": ("champion:\n", "example: { wharehouse: HAM }\n  champion:\n", "example:", "example has wharehouse; facts of the spine: order_id", ""),
     "an example with a list": ("champion:\n", "example: { warehouse: [HAM] }\n  champion:\n", "example:", "got ['HAM']; input should be a valid", ""),
+    "a row of a source that is none": ("champion:\n", "streams: { news: { sources: { gone: shipment } } }\n  champion:\n", "streams:", "streams.news.sources.gone is 'shipment'; allowed: a source that a feature reads (", "Did you mean 'shipments'?"),
+    "a zone that is none": ("champion:\n", "streams: { news: { day_zone: Mars } }\n  champion:\n", "streams:", "got time zone 'Mars'; allowed: a name such as UTC", ""),
     "a spine that is not daily": ("day: placed }\n", "day: placed }\n      daily: false\n", "daily: false\n      contract: RawOrders", "data_sets.orders.daily is false", "daily: true"),
 }  # fmt: skip
 

@@ -128,6 +128,28 @@ class Subscription(Protocol[D]):
         ...
 
 
+class Following(Protocol[D]):
+    """Reads one topic behind a position that its owner keeps. Not thread-safe.
+
+    Every message is delivered, in order; after a broker was away the last ones may come again.
+    """
+
+    def fetch(self, limit: int, wait: float, *, on_unreadable: Unreadable | None = None) -> list[Received[D]]:
+        """Up to `limit` messages in order, each once; waits up to `wait` seconds for the first one only.
+
+        Raises
+        ------
+        BusError
+            if no broker answers (the next call goes on where this one was), or a message cannot be decoded
+            and `on_unreadable` is not given; it is not delivered again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go; the bus remembers nothing of it."""
+        ...
+
+
 class Bus(Protocol):
     """Durable topics of one platform. A position is a sequence number; it grows within a topic.
 
@@ -175,6 +197,13 @@ class Bus(Protocol):
         BusError
             if no broker answers, or a stored message cannot be decoded and `on_unreadable` is not given;
             else that is called with the sequence and the error, and reading goes on behind the message.
+        """
+        ...
+
+    def follow(self, topic: Topic[D], after: int) -> Following[D]:
+        """A reader of what is behind position `after` and of what comes, told as soon as it is stored.
+
+        The broker keeps no position of it. A position behind the topic's newest message waits for later ones.
         """
         ...
 

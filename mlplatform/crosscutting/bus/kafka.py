@@ -23,6 +23,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from mlplatform.crosscutting.bus.codec import check_reader, collect, encode
 from mlplatform.crosscutting.bus.contract import BusClosed, D, Envelope, Received, Topic, Unreadable
+from mlplatform.crosscutting.bus.kafka_follow import KafkaFollowing
 from mlplatform.crosscutting.bus.kafka_link import KafkaLink
 from mlplatform.crosscutting.bus.kafka_subscription import KafkaSubscription
 from mlplatform.errors import BusError
@@ -112,6 +113,12 @@ class KafkaBus:
             messages = self._behind(log, max(after, 0))
             stored = ((_offset(message) + 1, message.value() or b"") for message in messages)
             return collect(topic, stored, limit, on_unreadable)
+
+    def follow(self, topic: Topic[D], after: int) -> KafkaFollowing[D]:
+        """See `Bus.follow`."""
+        with self._lock:
+            log = self._log(topic.name)
+        return KafkaFollowing(self._link, topic, log, after)
 
     def last(self, topic: Topic[D]) -> int:
         """See `Bus.last`."""

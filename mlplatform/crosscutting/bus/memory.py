@@ -71,6 +71,10 @@ class MemoryBus:
         """See `Bus.read`."""
         return collect(topic, self.stored(topic.name, after, None, limit), limit, on_unreadable)
 
+    def follow(self, topic: Topic[D], after: int) -> "MemoryFollowing[D]":
+        """See `Bus.follow`."""
+        return MemoryFollowing(self, topic, after)
+
     def last(self, topic: Topic[D]) -> int:
         """See `Bus.last`."""
         with self._changed:
@@ -164,3 +168,19 @@ class MemorySubscription(Generic[D]):
     def _rewind(self) -> None:
         self._held.clear()
         self._cursor = self._bus.position(self._reader)
+
+
+class MemoryFollowing(Generic[D]):
+    """See `Following`."""
+
+    def __init__(self, bus: MemoryBus, topic: Topic[D], after: int) -> None:
+        self._bus, self._topic, self._after = bus, topic, after
+
+    def fetch(self, limit: int, wait: float, *, on_unreadable: Unreadable | None = None) -> list[Received[D]]:
+        """See `Following.fetch`."""
+        stored = self._bus.stored(self._topic.name, self._after, None, limit, wait)
+        self._after = max([self._after, *(sequence for sequence, _ in stored)])
+        return collect(self._topic, stored, limit, on_unreadable)
+
+    def close(self) -> None:
+        """See `Following.close`."""

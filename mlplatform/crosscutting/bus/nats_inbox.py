@@ -31,6 +31,10 @@ class Inbox:
         self._messages.append(message)
         self._came.set()
 
+    def has_one(self) -> bool:
+        """Whether `next` would return at once."""
+        return bool(self._messages)
+
     async def next(self, patience: float) -> Msg:
         """The next message; raises nats-py's TimeoutError or ConnectionClosedError if there is none."""
         deadline = time.monotonic() + patience

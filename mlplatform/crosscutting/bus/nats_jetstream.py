@@ -23,6 +23,7 @@ from mlplatform.crosscutting.bus.contract import (
     event_id,
     partition_of,
 )
+from mlplatform.crosscutting.bus.nats_follow import NatsFollowing
 from mlplatform.crosscutting.bus.nats_link import TIMEOUT, Link
 from mlplatform.crosscutting.bus.nats_wire import Outgoing, acknowledge, publish_all, pull, stored
 from mlplatform.errors import BusError
@@ -99,6 +100,10 @@ class NatsBus:
     ) -> list[Received[D]]:
         """See `Bus.read`."""
         return collect(topic, self._stored(topic.name, after, limit), limit, on_unreadable)
+
+    def follow(self, topic: Topic[D], after: int) -> NatsFollowing[D]:
+        """See `Bus.follow`."""
+        return NatsFollowing(self._link, topic, after)
 
     def last(self, topic: Topic[D]) -> int:
         """See `Bus.last`."""

@@ -97,13 +97,13 @@ async def _until_status(answers: Inbox, most: int, patience: float) -> tuple[lis
     messages: list[Msg] = []
     while len(messages) < most:
         message = await answers.next(patience)
-        if _is_status(message):
+        if is_status(message):
             return messages, message
         messages.append(message)
     return messages, None
 
 
-def _is_status(message: Msg) -> bool:
+def is_status(message: Msg) -> bool:
     """Stored messages have a reply subject or a sequence; a foreign one may have a header `Status`."""
     headers = message.headers or {}
     return "Status" in headers and not message.reply and "Nats-Sequence" not in headers

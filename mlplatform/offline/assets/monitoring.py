@@ -44,7 +44,7 @@ def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
 
 def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
     feature_set, config = declared.feature_set, declared.config
-    categorical = list(feature_set.categories)
+    categorical = [*feature_set.categories, *feature_set.target_rates]
     numerical = [name for name in feature_set.names if name not in categorical]
     reference_days = declared.days()[: declared.days().index(str(config.split.as_of))]
 
@@ -112,7 +112,8 @@ def _page(
 ) -> MetadataValue:
     """Render Evidently's page beside its figures as JSON; the link opens it in a browser."""
     shown = declared.config.drift.report
-    categorical = [name for name in shown if name in declared.feature_set.categories]
+    texts = (*declared.feature_set.categories, *declared.feature_set.target_rates)
+    categorical = [name for name in shown if name in texts]
     numerical = [name for name in shown if name not in categorical]
     result = render(reference, current, numerical=numerical, categorical=categorical)
     folder = settings.reports / declared.name

@@ -1,10 +1,14 @@
 """The asset of scoring: the champion's scores of every question of a day."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 from dagster import (
     AllPartitionMapping,
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
     AssetDep,
     AssetExecutionContext,
     AssetIn,
@@ -14,10 +18,11 @@ from dagster import (
 
 from mlplatform.errors import NotFound
 from mlplatform.offline import partitions
-from mlplatform.offline.assets._shared import IO, key, stage_asset
+from mlplatform.offline.assets._shared import IO, key, stage_asset, table
 from mlplatform.offline.assets.deployment import release_version
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.resources import CandidatesResource, ChampionsResource
+from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
+from mlplatform.offline.served_parity import Found, look
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.training.candidate import open_model
 
@@ -42,13 +47,22 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         deps=[AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping())],
         description=f"Probability of `{declared.config.label.column}` for every question of the day, by the "
         "champion; the same bits the online service answers.",
+        check_specs=[
+            AssetCheckSpec(
+                "served_parity",
+                asset=key(declared, "scores"),
+                description="What the online service saw and answered for the days of the run is what batch "
+                "computes now, to the bit.",
+            )
+        ],
     )
     def scores(
         context: AssetExecutionContext,
         features: pl.DataFrame,
         mlplatform_candidates: CandidatesResource,
         mlplatform_champions: ChampionsResource,
-    ) -> Output[Any]:
+        mlplatform_lake: LakeResource,
+    ) -> Iterator[Any]:
         release = mlplatform_champions.store().champion(declared.name)
         if release is None:
             raise NotFound(
@@ -66,7 +80,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
             feature_set=pl.lit(release.feature_set_id),
         )
         rows = rows.with_columns(pl.col("score").ge(threshold).alias("class"))
-        return Output(
+        yield Output(
             rows,
             metadata={
                 "model": release.model,
@@ -74,5 +88,26 @@ def build(declared: Declared) -> list[AssetsDefinition]:
                 "mean score": round(float(probability.mean()), 4) if len(probability) else 0.0,
             },
         )
+        begin, end = rows.select(pl.col("as_of").min(), end=pl.col("as_of").max()).row(0)
+        found = look(declared, mlplatform_lake.lake(), mlplatform_candidates.store(), begin, end)
+        yield AssetCheckResult(check_name="served_parity", **_verdict(found))
 
     return [scores]
+
+
+def _verdict(found: Found) -> dict[str, Any]:
+    """A warning only: the service may have answered before the rows arrived that the lake has now."""
+    said = {} if found.answers else {"note": "Nothing was served for these days."}
+    return {
+        "passed": found.equal,
+        "severity": AssetCheckSeverity.WARN,
+        "metadata": {
+            "answers compared": found.answers,
+            "cells compared": found.cells,
+            "cells different": found.cells_different,
+            "scores different": found.scores_different,
+            "answers without candidate": found.without_candidate,
+            **said,
+            **({"which": table(pl.DataFrame(found.different))} if found.different else {}),
+        },
+    }

@@ -18,7 +18,7 @@ from mlplatform import plugins
 from mlplatform.errors import NotFound
 from mlplatform.offline import partitions, rows
 from mlplatform.offline.assets._shared import key, stage_asset
-from mlplatform.offline.assets.segregation import split_version
+from mlplatform.offline.assets.selection import ranking_version, selected
 from mlplatform.offline.config import Model
 from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.resources import CandidatesResource, LakeResource
@@ -32,9 +32,9 @@ _KINDS = {"lightgbm": "lightgbm", "logistic_regression": "scikitlearn", "decisio
 
 
 def candidate_version(declared: Declared, name: str) -> str:
-    """What decides a candidate: its model and the split."""
+    """What decides a candidate: its model, the split, and the selection of features."""
     return declared.version(
-        split_version(declared), name, canonical(declared.config.models[name].model_dump())
+        ranking_version(declared), name, canonical(declared.config.models[name].model_dump())
     )
 
 
@@ -53,6 +53,7 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         partitions_def=partitions.training_dates(declared),
         deps=[
             key(declared, "split"),
+            *([key(declared, "ranking")] if declared.config.selection else []),
             AssetDep(key(declared, "features"), partition_mapping=AllPartitionMapping()),
         ],
         description=f"`{model.type}` trained on the days before the date, kept as a content-addressed "
@@ -65,8 +66,9 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
     ) -> Output[Any]:
         lake, as_of = mlplatform_lake.lake(), context.partition_key
         training = rows.of_part(declared, lake, as_of, "train")
-        fitted = fit(declared.feature_set, training)
-        data = TrainingSet(fitted.matrix(training), rows.labels(training), fitted.names, fitted.categories)
+        fitted = fit(selected(declared, lake, as_of), training, training["label"])
+        X = fitted.training_matrix(training, training["label"])
+        data = TrainingSet(X, rows.labels(training), fitted.names, fitted.categories)
         started = time.perf_counter()
         estimator = plugins.find(models, model.type).build(**model.params)
         trained = estimator.fit(data)

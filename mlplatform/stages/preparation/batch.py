@@ -17,14 +17,18 @@ from mlplatform.stages.preparation.columns import (
     MINUTE,
     Prefix,
     aggregate,
+    distinct,
+    exponential,
     last,
     masked,
     require_columns,
     standing,
 )
 from mlplatform.stages.preparation.declarations import (
+    SEPARATOR,
     Agg,
     Category,
+    ExponentialMean,
     Feature,
     FeatureSet,
     Last,
@@ -33,7 +37,10 @@ from mlplatform.stages.preparation.declarations import (
     Source,
     Spine,
     Static,
+    TargetRate,
+    Windowed,
     key_columns,
+    told_columns,
 )
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.search import Ints, Questions, Search, sorted_rows
@@ -76,6 +83,9 @@ def compute(feature_set: FeatureSet, spine: pl.DataFrame, tables: Mapping[str, p
             rows = rows.with_columns(feature.expression.polars().alias(feature.name))
         elif isinstance(feature, Category):
             rows = rows.with_columns(asked[feature.column].alias(feature.name))
+        elif isinstance(feature, TargetRate):
+            parts = [pl.col(column).cast(pl.String) for column in key_columns(feature.columns)]
+            rows = rows.with_columns(pl.concat_str(parts, separator=SEPARATOR).alias(feature.name))
         else:
             rows = rows.with_columns(columns[feature.name].alias(feature.name))
     extra = [c for c in needed if c not in feature_set.names]
@@ -89,6 +99,7 @@ class _Batch:
         self._rows = rows
         self._tables = tables
         self._asked = _microseconds(as_of, "as_of of the spine")
+        self._features: Sequence[Feature] = ()
         self._events = cache(self._read_events)
         self._items = cache(self._read_items)
         self._source_codes = cache(self._read_source_codes)
@@ -97,11 +108,12 @@ class _Batch:
 
     def columns(self, features: Sequence[Feature]) -> dict[str, pl.Series]:
         """Every feature that looks at other rows, by name."""
-        groups: dict[tuple[Source, tuple[str, ...]], list[Agg | Last]] = {}
+        self._features = features
+        groups: dict[tuple[Source, tuple[str, ...]], list[Windowed]] = {}
         columns: dict[str, pl.Series] = {}
         for feature in features:
             match feature:
-                case Agg() | Last():
+                case Agg() | ExponentialMean() | Last():
                     groups.setdefault((feature.source, key_columns(feature.by)), []).append(feature)
                 case Open():
                     columns[feature.name] = self._open(feature)
@@ -113,7 +125,7 @@ class _Batch:
             columns |= self._known(source, by, members)
         return columns
 
-    def _known(self, source: Source, by: tuple[str, ...], members: list[Agg | Last]) -> dict[str, pl.Series]:
+    def _known(self, source: Source, by: tuple[str, ...], members: list[Windowed]) -> dict[str, pl.Series]:
         events = self._events(source)
         codes, order = self._source_codes(source, by)
         search = Search(codes, events.known[order], self._questions(by))
@@ -123,10 +135,17 @@ class _Batch:
             if isinstance(feature, Last):
                 columns[feature.name] = last(feature, events.rows, order, search)
                 continue
+            if isinstance(feature, Agg) and feature.fn == "distinct":
+                columns[feature.name] = distinct(feature, events.rows, order, search)
+                continue
             slot = (feature.value, feature.scale)
             if slot not in prefixes:
                 prefixes[slot] = Prefix.of(events.rows, order, feature)
-            columns[feature.name] = aggregate(feature, prefixes[slot], search)
+            prefix = prefixes[slot]
+            if isinstance(feature, Agg):
+                columns[feature.name] = aggregate(feature, prefix, search)
+            else:
+                columns[feature.name] = exponential(feature, prefix, search)
         return columns
 
     def _open(self, feature: Open) -> pl.Series:
@@ -178,6 +197,9 @@ class _Batch:
                 f"{unidentified} rows of source {source.name!r} have no value in its key {source.key}.",
                 hint="Repair or reject them in preparation; a row must be identifiable.",
             )
+        told = [name for name in told_columns(self._features, source) if name in rows.columns]
+        if rows.select({source.at, *source.key}).is_duplicated().any():
+            rows = rows.unique(told, keep="first", maintain_order=True)  # a row told twice is one row
         rows = rows.sort(source.key)  # rows known at the same moment follow their key, here and online
         at = _microseconds(rows[source.at], f"{source.at!r} of source {source.name!r}")
         known = at + microseconds(source.lag)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mlplatform.errors import FeatureError
-from mlplatform.stages.preparation.declarations import Agg, Last
+from mlplatform.stages.preparation.declarations import Agg, ExponentialMean, Last
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.search import (
     LARGEST,
@@ -20,6 +20,7 @@ from mlplatform.stages.preparation.search import (
     Ints,
     Questions,
     Search,
+    count_at_least,
     extremes,
     prefix_sums,
     sorted_rows,
@@ -39,13 +40,16 @@ class Prefix:
     squares: Ints
     values: Ints
     present: Bools
+    positions: Ints
+    """Of the rows that have a value."""
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, order: Ints, feature: Agg) -> "Prefix":
+    def of(cls, rows: pl.DataFrame, order: Ints, feature: Agg | ExponentialMean) -> "Prefix":
         """Of the column that `feature` aggregates, rows in `order`."""
         if feature.value is None:
             present = np.ones(len(order), dtype=bool)
-            return cls(prefix_sums(present), prefix_sums(present), prefix_sums(present), order, present)
+            n = prefix_sums(present)
+            return cls(n, n, n, order, present, np.arange(len(order)))
         require_columns(
             rows, [feature.value], f"source {feature.source.name!r} (read by feature {feature.name!r})"
         )
@@ -59,10 +63,21 @@ class Prefix:
                 "numbers that are exact.",
                 hint="Use a coarser scale, a shorter range, or clip the column in preparation.",
             )
-        return cls(prefix_sums(present), prefix_sums(values), prefix_sums(values * values), values, present)
+        sums = prefix_sums(present), prefix_sums(values), prefix_sums(values * values)
+        return cls(*sums, values, present, np.flatnonzero(present))
+
+    def latest(self, low: Ints, high: Ints, most: int | None) -> Ints:
+        """Where the latest `most` rows with a value begin, of rows low … high − 1."""
+        if most is None:
+            return low
+        first = self.count[high] - most
+        inside = first > self.count[low]
+        begin = low.copy()
+        begin[inside] = self.positions[first[inside]]
+        return begin
 
 
-def _whole_numbers(series: pl.Series, feature: Agg) -> pl.Series:
+def _whole_numbers(series: pl.Series, feature: Agg | ExponentialMean) -> pl.Series:
     if series.dtype.is_integer() or series.dtype == pl.Boolean:
         return series.cast(pl.Int64) * feature.scale
     if series.dtype.is_float() and feature.scale > 1:
@@ -77,7 +92,8 @@ def _whole_numbers(series: pl.Series, feature: Agg) -> pl.Series:
 def aggregate(feature: Agg, prefix: Prefix, search: Search) -> pl.Series:
     """An aggregate per question: Int64 (count, unscaled sum, min and max) or Float64, missing as declared."""
     asked = ~search.questions.missing
-    high, low = search.until(0), search.until(microseconds(feature.window))
+    high = search.until(0)
+    low = prefix.latest(search.until(microseconds(feature.window)), high, feature.last)
     n = prefix.count[high] - prefix.count[low]
     if feature.fn == "count":
         return masked(n, asked)
@@ -95,6 +111,54 @@ def aggregate(feature: Agg, prefix: Prefix, search: Search) -> pl.Series:
             largest = feature.fn == "max"
             extreme = extremes(prefix.values, prefix.present, low, high, largest=largest)
             return masked(_unscaled(extreme, feature.scale), (n > 0) & asked)
+
+
+def exponential(feature: ExponentialMean, prefix: Prefix, search: Search) -> pl.Series:
+    """The weighted mean of the latest values of the window per question, missing where there is none."""
+    high, low = search.until(0), search.until(microseconds(feature.window))
+    newest, oldest = prefix.count[high] - 1, prefix.count[low]
+    values = prefix.values[prefix.positions]
+    largest = int(np.abs(values).max(initial=0))
+    if largest * sum(feature.weights) >= LARGEST // 2**9:  # the last whole number that is exact as a float
+        raise FeatureError(
+            f"feature {feature.name!r}: values of up to {largest} with these weights "
+            "sum beyond the whole numbers that are exact.",
+            hint="Use fewer values, a decay with fewer digits, or a coarser scale.",
+        )
+    total, weight = np.zeros(len(high), np.int64), np.zeros(len(high), np.int64)
+    for age, share in enumerate(feature.weights):
+        there = newest - age >= oldest
+        total[there] += share * values[newest[there] - age]
+        weight += share * there
+    found = (weight > 0) & ~search.questions.missing
+    return masked(total / np.maximum(weight * feature.scale, 1), found)
+
+
+def distinct(feature: Agg, rows: pl.DataFrame, order: Ints, search: Search) -> pl.Series:
+    """How many different values the rows of the window have.
+
+    Of equal values of a key the first in the window counts: the one whose predecessor lies before the window.
+    """
+    name = feature.value or ""
+    require_columns(rows, [name], f"source {feature.source.name!r} (read by feature {feature.name!r})")
+    if rows[name].dtype.is_float():
+        raise FeatureError(
+            f"feature {feature.name!r} counts different {name!r} of type {rows[name].dtype}; allowed: text, "
+            "whole numbers, true/false, times.",
+            hint="Count different values of a column that is rounded or grouped in preparation.",
+        )
+    values = rows[name].gather(order)
+    present = values.is_not_null().to_numpy()
+    frame = pl.DataFrame({"key": search.codes, "value": values, "at": np.arange(len(order))})
+    before = frame.select(pl.col("at").shift(1).over("key", "value").fill_null(-1) + 1).to_series().to_numpy()
+    before = np.where(present, before, 0)
+    count, positions = prefix_sums(present), np.flatnonzero(present)
+    high, low = search.until(0), search.until(microseconds(feature.window))
+    if feature.last is not None:
+        nothing = prefix_sums(np.zeros(len(order), np.int64))
+        low = Prefix(count, nothing, nothing, order, present, positions).latest(low, high, feature.last)
+    again = count_at_least(before, high, low + 1)
+    return masked(count[high] - count[low] - again, ~search.questions.missing)
 
 
 def last(feature: Last, rows: pl.DataFrame, order: Ints, search: Search) -> pl.Series:

@@ -14,6 +14,7 @@ executors read it: `batch.py` for frames, `online.py` for events. Declarations m
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -23,9 +24,15 @@ from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.expressions import Expression
 
 FactType = Literal["string", "int", "float", "time", "bool"]
-AggFunction = Literal["count", "sum", "mean", "std", "min", "max"]
+AggFunction = Literal["count", "sum", "mean", "std", "min", "max", "distinct"]
 OpenFunction = Literal["count", "mean_age", "mean_state"]
 Keys = str | tuple[str, ...]
+
+LARGEST_SCALE = 1_000_000_000
+"""Largest `scale`, and largest sum of the weights of an exponential mean: beyond, sums would not be exact."""
+
+SEPARATOR = "\x1f"
+"""Between the parts of a target rate's key (ASCII's unit separator)."""
 
 CLOSED_BEFORE_US = 366 * 86_400_000_000
 """How long before it is due an open item may be closed: an invoice paid at once."""
@@ -58,7 +65,9 @@ class Agg(msgspec.Struct, frozen=True, tag="agg"):
 
     `value` is a whole-number (or true/false) column; decimals are declared with `scale` (value × scale is
     rounded to a whole number, exact sums being the reason). Rows without a value do not count. `by=()`
-    takes all rows. An empty window gives count and sum 0 and the others missing; a missing key all missing.
+    takes all rows. An empty window gives count, sum and distinct 0 and the others missing; a missing key
+    all missing. `distinct` counts different values, of text too. With `last` only the latest so many rows
+    (that have a value) of the window count; of rows known at one moment the greatest source key is latest.
     """
 
     source: Source
@@ -68,17 +77,62 @@ class Agg(msgspec.Struct, frozen=True, tag="agg"):
     value: str | None = None
     scale: int = 1
     name: str = ""
+    last: int | None = None
 
     def __post_init__(self) -> None:
         microseconds(self.window)
+        _check_scale(f"Agg({self.source.name!r}, value={self.value!r})", self.scale)
+        if self.last is not None and self.last < 1:
+            raise ConfigurationError(
+                f"Agg({self.source.name!r}) has last={self.last}; allowed: a whole number from 1 on.",
+                hint="Write last=8 for the latest eight rows, or leave it out.",
+            )
         if self.value is None and self.fn != "count":
             raise ConfigurationError(
                 f"Agg({self.source.name!r}, fn={self.fn!r}) has no value; only count needs none.",
                 hint="Name the column to aggregate: value='dep_delay'.",
             )
         if not self.name:
-            parts = [self.value or self.source.name, self.fn, self.window]
-            _set_name(self, parts, self.by)
+            latest = [] if self.last is None else ["last", str(self.last)]
+            _set_name(self, [self.value or self.source.name, self.fn, self.window, *latest], self.by)
+
+
+class ExponentialMean(msgspec.Struct, frozen=True, tag="exponential_mean"):
+    """The mean of the latest `last` values of one key within `window`, older ones weighing less.
+
+    sum(decay^k * value_k) / sum(decay^k), k = 0 for the newest (Brown's exponential smoothing, cut off after
+    `last` values). `decay` is a decimal between 0 and 1, taken as the fraction it spells, so that weights are
+    whole numbers and the sums exact. `value` and `scale` as in `Agg`.
+    """
+
+    source: Source
+    by: Keys
+    value: str
+    window: str
+    last: int = 8
+    decay: float = 0.75
+    scale: int = 1
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        microseconds(self.window)
+        _check_scale(f"ExponentialMean({self.source.name!r}, value={self.value!r})", self.scale)
+        if self.last < 1 or not 0 < self.decay < 1 or sum(self.weights) > LARGEST_SCALE:
+            raise ConfigurationError(
+                f"ExponentialMean({self.value!r}) has last={self.last}, decay={self.decay}; allowed: "
+                "at least one value, a decay between 0 and 1, and whole-number weights of at most a billion.",
+                hint="Use fewer values or a decay with fewer digits, e.g. last=8, decay=0.75.",
+            )
+        if not self.name:
+            parts = [self.value, "exponential_mean", self.window, str(self.last), str(self.decay)]
+            _set_name(self, ["_".join(parts).replace(".", "_")], self.by)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Whole numbers in the ratio of the weights, the newest value's first."""
+        ratio = Fraction(str(self.decay))
+        rest = self.last - 1
+        return tuple(ratio.numerator**k * ratio.denominator ** (rest - k) for k in range(self.last))
 
 
 class Last(msgspec.Struct, frozen=True, tag="last"):
@@ -174,7 +228,33 @@ class Category(msgspec.Struct, frozen=True, tag="category"):
             msgspec.structs.force_setattr(self, "name", self.column)
 
 
-Feature = Agg | Last | Static | Open | Row | Category
+class TargetRate(msgspec.Struct, frozen=True, tag="target_rate"):
+    """The rate of the label among training rows with equal values of these facts, drawn to the overall rate.
+
+    (positives + weight × overall) / (rows + weight): the m-estimate (Micci-Barreca 2001). A key that no
+    training row has, or that misses a part, gets the overall rate. `columns` are text or whole-number facts.
+    The executors give the key; the fitted feature set turns it into the rate.
+    """
+
+    columns: Keys
+    weight: float = 20
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not key_columns(self.columns) or not 0 <= self.weight < LARGEST_SCALE:
+            raise ConfigurationError(
+                f"TargetRate({self.columns!r}, weight={self.weight}); allowed: at least one fact, and a "
+                f"weight from 0 to below {LARGEST_SCALE}.",
+                hint="weight=20 counts the overall rate as 20 rows.",
+            )
+        if not self.name:
+            _set_name(self, ["target_rate"], self.columns)
+
+
+Windowed = Agg | ExponentialMean | Last
+"""What reads the rows of one source and key."""
+
+Feature = Windowed | Static | Open | Row | Category | TargetRate
 
 
 class Spine(msgspec.Struct, frozen=True):
@@ -200,6 +280,8 @@ class FeatureSet(msgspec.Struct, frozen=True):
     name: str
     spine: Spine
     features: Sequence[Feature]
+    selected: tuple[str, ...] | None = None
+    """What `only` kept; None: every feature."""
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "features", tuple(self.features))
@@ -208,12 +290,45 @@ class FeatureSet(msgspec.Struct, frozen=True):
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features a model sees, in order."""
+        if self.selected is not None:
+            return self.selected
         return tuple(feature.name for feature in self.features if not feature.name.startswith("_"))
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Names of those that are categories."""
-        return tuple(feature.name for feature in self.features if isinstance(feature, Category))
+        names = self.names
+        return tuple(f.name for f in self.features if isinstance(f, Category) and f.name in names)
+
+    @property
+    def target_rates(self) -> tuple[str, ...]:
+        """Names of those that are target rates: text until the fitted set makes numbers of them."""
+        names = self.names
+        return tuple(f.name for f in self.features if isinstance(f, TargetRate) and f.name in names)
+
+    def only(self, names: Iterable[str]) -> "FeatureSet":
+        """A set whose vector has just these features, in the order declared, with the steps they need.
+
+        Raises
+        ------
+        ConfigurationError
+            if one of them is not a feature of this set, or none is named.
+        """
+        wanted = set(names)
+        if not wanted or not wanted <= set(self.names):
+            raise ConfigurationError(
+                f"got features {sorted(wanted - set(self.names)) or 'none'} to select from {self.name!r}; "
+                f"allowed: {', '.join(self.names)}.",
+                hint="Select by the names that `mlplatform features` lists.",
+            )
+        kept: list[Feature] = []
+        needed = set(wanted)
+        for feature in reversed(self.features):
+            if feature.name in needed:
+                kept.append(feature)
+                needed |= feature.expression.columns() if isinstance(feature, Row) else set()
+        selected = tuple(name for name in self.names if name in wanted)
+        return FeatureSet(self.name, self.spine, tuple(reversed(kept)), selected)
 
     @property
     def id(self) -> str:
@@ -273,7 +388,7 @@ class FeatureSet(msgspec.Struct, frozen=True):
 def sources_of(feature: Feature) -> tuple[Source, ...]:
     """The sources a feature reads."""
     match feature:
-        case Agg() | Last():
+        case Agg() | ExponentialMean() | Last():
             return (feature.source,)
         case Open():
             return (feature.due, feature.until)
@@ -287,7 +402,15 @@ def described(feature: Feature) -> str:
     match feature:
         case Agg():
             value = f" of {feature.value}" if feature.value else ""
-            return f"{feature.fn}{value} over the last {feature.window} of {feature.source.name}, by {by}"
+            rows = "" if feature.last is None else f", latest {feature.last} rows"
+            return (
+                f"{feature.fn}{value} over the last {feature.window} of {feature.source.name}, by {by}{rows}"
+            )
+        case ExponentialMean():
+            return (
+                f"mean of the latest {feature.last} {feature.value} of {feature.source.name} within "
+                f"{feature.window}, each weighing {feature.decay} of the next newer, by {by}"
+            )
         case Last():
             ago = "" if microseconds(feature.ago) == 0 else f", as of {feature.ago} before"
             return f"latest {feature.value} of {feature.source.name} within {feature.max_age}, by {by}{ago}"
@@ -301,6 +424,9 @@ def described(feature: Feature) -> str:
             return f"{feature.value} of {feature.table}, by {by}"
         case Category():
             return f"{feature.column}, encoded by a dictionary fitted on the training rows"
+        case TargetRate():
+            facts = ", ".join(key_columns(feature.columns))
+            return f"rate of the label among training rows of the same {facts}, weight {feature.weight:g}"
         case _:
             return f"calculated from {', '.join(sorted(feature.expression.columns()))}"
 
@@ -308,7 +434,7 @@ def described(feature: Feature) -> str:
 def reach_us(feature: Feature) -> int:
     """How far before the question a feature looks, in microseconds, lag included."""
     match feature:
-        case Agg():
+        case Agg() | ExponentialMean():
             return microseconds(feature.window) + microseconds(feature.source.lag)
         case Last():
             looks = microseconds(feature.max_age) + microseconds(feature.ago)
@@ -344,7 +470,7 @@ def columns_of(features: Iterable[Feature], table: str) -> list[str]:
 
 def _columns_from(feature: Feature, source: Source) -> set[str]:
     match feature:
-        case Agg():
+        case Agg() | ExponentialMean():
             return {*key_columns(feature.by), *([feature.value] if feature.value else [])}
         case Last():
             return {*key_columns(feature.by), *([] if feature.value == "age" else [feature.value])}
@@ -355,7 +481,21 @@ def _columns_from(feature: Feature, source: Source) -> set[str]:
             return set()
 
 
-def _set_name(feature: Agg | Last | Static | Open, parts: list[str], by: Keys) -> None:
+def told_columns(features: Iterable[Feature], source: Source) -> tuple[str, ...]:
+    """The columns of a source that features use, clock and key first: rows equal in all are one row."""
+    used = (sorted(_columns_from(f, source)) for f in features if source in sources_of(f))
+    return tuple(dict.fromkeys([source.at, *source.key, *(name for names in used for name in names)]))
+
+
+def _check_scale(what: str, scale: int) -> None:
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise ConfigurationError(
+            f"{what} has scale={scale}; allowed: 1 to {LARGEST_SCALE}, so that sums stay exact.",
+            hint="Write scale=100 for two decimals.",
+        )
+
+
+def _set_name(feature: Windowed | Static | Open | TargetRate, parts: list[str], by: Keys) -> None:
     suffix = "_".join(key_columns(by)) or "all"
     msgspec.structs.force_setattr(feature, "name", f"{'_'.join(parts)}_by_{suffix}")
 
@@ -377,6 +517,8 @@ def _check_names(feature_set: FeatureSet) -> None:
                 f"facts: {', '.join(feature_set.spine.facts)}.",
                 hint="Add it to the spine's facts.",
             )
+        if isinstance(feature, TargetRate):
+            _check_rate(feature, feature_set.spine)
         is_fact = isinstance(feature, Category) and feature.name == feature.column
         taken = feature.name in seen and not is_fact
         if taken or names.count(feature.name) > 1:
@@ -384,4 +526,16 @@ def _check_names(feature_set: FeatureSet) -> None:
                 f"feature name {feature.name!r} is used twice in {feature_set.name!r}.",
                 hint="Give one of them another name=.",
             )
-        seen.add(feature.name)
+        if not isinstance(feature, TargetRate):  # a rate is known once fitted, which is too late for a Row
+            seen.add(feature.name)
+
+
+def _check_rate(feature: TargetRate, spine: Spine) -> None:
+    for column in key_columns(feature.columns):
+        if spine.facts.get(column) not in ("string", "int"):
+            able = [name for name, kind in spine.facts.items() if kind in ("string", "int")]
+            raise ConfigurationError(
+                f"target rate {feature.name!r} reads {column!r} ({spine.facts.get(column, 'no fact')}); "
+                f"allowed: the facts of type string or int ({', '.join(able) or 'there is none'}).",
+                hint="Add it to the spine's facts, or choose one of those.",
+            )

@@ -19,6 +19,7 @@ import msgspec
 import polars as pl
 
 from mlplatform.errors import ConfigurationError
+from mlplatform.stages.preparation.compiled import Code
 from mlplatform.stages.preparation.durations import microseconds
 
 Value = int | float | str | bool | None
@@ -96,6 +97,13 @@ class _Node(_Operators, msgspec.Struct, frozen=True, tag=True):
 
     def python(self) -> Evaluate:
         """The same as a function of a mapping from column names to plain values."""
+        code = Code()
+        found = {name: code.set(f"row[{name!r}]") for name in sorted(self.columns())}
+        code.add(f"return {self.write(code, found)}")
+        return code.function("row")
+
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        """Write the calculation; the name of its value. `found` has the names of the columns' values."""
         raise NotImplementedError
 
     def columns(self) -> set[str]:
@@ -114,9 +122,8 @@ class Column(_Node, frozen=True, tag="column"):
     def polars(self) -> pl.Expr:
         return pl.col(self.name)
 
-    def python(self) -> Evaluate:
-        name = self.name
-        return lambda row: row[name]
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        return found[self.name]
 
     def columns(self) -> set[str]:
         return {self.name}
@@ -132,9 +139,8 @@ class Constant(_Node, frozen=True, tag="constant"):
         # division was asked for, which is another last bit.
         return pl.int_range(pl.len()) * 0 + self.value
 
-    def python(self) -> Evaluate:
-        value = self.value + 0  # as polars has it above: a zero without a sign
-        return lambda row: value
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        return code.value(self.value + 0)  # as polars has it above: a zero without a sign
 
 
 class Binary(_Node, frozen=True, tag="binary"):
@@ -164,14 +170,10 @@ class Binary(_Node, frozen=True, tag="binary"):
             case ">":
                 return (left > right).cast(pl.Int64)
 
-    def python(self) -> Evaluate:
-        left, right, apply = self.left.python(), self.right.python(), _PYTHON[self.operator]
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            a, b = left(row), right(row)
-            return None if a is None or b is None else apply(a, b)
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        a, b = self.left.write(code, found), self.right.write(code, found)
+        result = _PYTHON[self.operator].format(a=a, b=b, number=code.value(_number))
+        return code.set(f"None if {a} is None or {b} is None else {result}")
 
 
 def _number(value: int | float) -> int | float:
@@ -181,14 +183,14 @@ def _number(value: int | float) -> int | float:
     return (value + 2**63) % 2**64 - 2**63
 
 
-_PYTHON: dict[str, Callable[[Any, Any], Any]] = {
-    "+": lambda a, b: _number(a + b),
-    "-": lambda a, b: _number(a - b),
-    "*": lambda a, b: _number(a * b),
+_PYTHON: dict[str, str] = {
+    "+": "{number}({a} + {b})",
+    "-": "{number}({a} - {b})",
+    "*": "{number}({a} * {b})",
     # As floats first: Python divides two large whole numbers without rounding them, polars does not.
-    "/": lambda a, b: float(a) / float(b) + 0 if b != 0 else None,
-    ">=": lambda a, b: int(a >= b),
-    ">": lambda a, b: int(a > b),
+    "/": "float({a}) / float({b}) + 0 if {b} != 0 else None",
+    ">=": "int({a} >= {b})",
+    ">": "int({a} > {b})",
 }
 
 
@@ -206,14 +208,9 @@ class Clip(_Node, frozen=True, tag="clip"):
     def polars(self) -> pl.Expr:
         return self.operand.polars().clip(self.low, self.high)
 
-    def python(self) -> Evaluate:
-        operand, low, high = self.operand.python(), self.low, self.high
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            value = operand(row)
-            return None if value is None else min(max(value, low), high)
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        value = self.operand.write(code, found)
+        return code.set(f"None if {value} is None else min(max({value}, {self.low!r}), {self.high!r})")
 
 
 class IsNull(_Node, frozen=True, tag="is_null"):
@@ -224,9 +221,8 @@ class IsNull(_Node, frozen=True, tag="is_null"):
     def polars(self) -> pl.Expr:
         return self.operand.polars().is_null().cast(pl.Int64)
 
-    def python(self) -> Evaluate:
-        operand = self.operand.python()
-        return lambda row: int(operand(row) is None)
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        return code.set(f"int({self.operand.write(code, found)} is None)")
 
 
 class Coalesce(_Node, frozen=True, tag="coalesce"):
@@ -238,14 +234,9 @@ class Coalesce(_Node, frozen=True, tag="coalesce"):
     def polars(self) -> pl.Expr:
         return pl.coalesce(self.operand.polars(), self.otherwise.polars())
 
-    def python(self) -> Evaluate:
-        operand, otherwise = self.operand.python(), self.otherwise.python()
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            value = operand(row)
-            return otherwise(row) if value is None else value
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        value, otherwise = self.operand.write(code, found), self.otherwise.write(code, found)
+        return code.set(f"{otherwise} if {value} is None else {value}")
 
 
 class Shift(_Node, frozen=True, tag="shift"):
@@ -257,14 +248,9 @@ class Shift(_Node, frozen=True, tag="shift"):
     def polars(self) -> pl.Expr:
         return self.operand.polars() + pl.duration(microseconds=self.by_us)
 
-    def python(self) -> Evaluate:
-        operand, by = self.operand.python(), self.by_us
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            value = operand(row)
-            return None if value is None else value + by
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        value = self.operand.write(code, found)
+        return code.set(f"None if {value} is None else {value} + {self.by_us!r}")
 
 
 class Minutes(_Node, frozen=True, tag="minutes"):
@@ -276,14 +262,9 @@ class Minutes(_Node, frozen=True, tag="minutes"):
     def polars(self) -> pl.Expr:
         return (self.later.polars() - self.earlier.polars()).dt.total_microseconds() // _MINUTE
 
-    def python(self) -> Evaluate:
-        later, earlier = self.later.python(), self.earlier.python()
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            a, b = later(row), earlier(row)
-            return None if a is None or b is None else (a - b) // _MINUTE
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        a, b = self.later.write(code, found), self.earlier.write(code, found)
+        return code.set(f"None if {a} is None or {b} is None else ({a} - {b}) // {_MINUTE}")
 
 
 class Calendar(_Node, frozen=True, tag="calendar"):
@@ -315,16 +296,10 @@ class Calendar(_Node, frozen=True, tag="calendar"):
                 part = local.month()
         return part.cast(pl.Int64)
 
-    def python(self) -> Evaluate:
-        operand, zone, part = self.operand.python(), ZoneInfo(self.zone), _PARTS[self.part]
-
-        def evaluate(row: Mapping[str, Any]) -> Any:
-            value = operand(row)
-            if value is None:
-                return None
-            return part(_local(value, zone))
-
-        return evaluate
+    def write(self, code: Code, found: Mapping[str, str]) -> str:
+        value, zone = self.operand.write(code, found), code.value(ZoneInfo(self.zone))
+        local, part = code.value(_local), code.value(_PARTS[self.part])
+        return code.set(f"None if {value} is None else {part}({local}({value}, {zone}))")
 
 
 @lru_cache(maxsize=4096)

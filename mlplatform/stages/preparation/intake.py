@@ -1,23 +1,26 @@
 """How a row of a source reaches the logs: every column read once, every number made once, then added.
 
-All that can fail is done before the first log is touched, so a refused row has no effect. It must not
-know how features are read.
+The code is written for the source and compiled. All that can fail is done before the first log is touched, so
+a refused row has no effect; a row told again, equal in every column used, has none either. It must not know
+how features are read.
 """
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlplatform.errors import FeatureError
+from mlplatform.stages.preparation.compiled import Code, tuple_of
 from mlplatform.stages.preparation.declarations import Source
 from mlplatform.stages.preparation.durations import microseconds
-from mlplatform.stages.preparation.logs import Facts, Shelves, key_reader, tuple_reader
+from mlplatform.stages.preparation.logs import Facts, Shelves
 from mlplatform.stages.preparation.open_items import OpenItems
-from mlplatform.stages.preparation.windows import KnownGroup, Slot, parts_of_number
+from mlplatform.stages.preparation.windows import AS_IT_IS, COUNT, SQUARES, TOTAL, KnownGroup, Slot, whole
 
-Read = Callable[[Any], Any]
 Place = tuple[tuple[str, ...], Shelves, int]
-Bound = tuple[Read, Callable[[Any], list[Any]], int, Read, Read, Read]
+Columns = dict[str, str]
+"""Per column the variable that holds its value."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,6 @@ class KnownIntake:
     """Where rows of a source go for one group of aggregates and last values."""
 
     group: KnownGroup
-    by: tuple[str, ...]
     shelves: Shelves
     place: int
 
@@ -44,28 +46,39 @@ class SourceIntake:
     """Takes the rows of one source; `bind` once all its users are known."""
 
     source: Source
+    columns: Sequence[str]
     known: list[KnownIntake] = field(default_factory=list)
     items: list[ItemIntake] = field(default_factory=list)
     closings: list[ItemIntake] = field(default_factory=list)
 
     def bind(self) -> None:
-        """Turn names of columns into positions in one list of facts, which is what `take` works on.
-
-        The list holds the columns, then four parts per number, then the row's key.
-        """
-        slots = [slot for user in self.known for slot in (*user.group.sums, *user.group.columns)]
-        numbers = list(dict.fromkeys((column, scale) for column, scale, _ in slots))
-        self._columns = self._columns_used()
-        self._lag = microseconds(self.source.lag)
-        self._read = tuple_reader(self._columns)
-        self._item = tuple_reader(self._positions(self.source.key))
-        self._numbers = [(self._columns.index(column), scale) for column, scale in numbers]
-        self._known = [self._bound(user, numbers) for user in self.known]
-        self._items = [
-            (item.items.tell, [(key_reader(self._positions(by)), s.at, p) for by, s, p in item.places])
-            for item in self.items
+        """Write and compile what takes a row."""
+        self._told: dict[tuple[Any, ...], int] = {}
+        code = Code()
+        columns = {name: code.set(f"row[{name!r}]") for name in self.columns}
+        at = columns[self.source.at]
+        code.add(f"if {at} is None: return")
+        known = code.set(f"{at} + {microseconds(self.source.lag)}")
+        parts = [columns[name] for name in self.source.key]
+        item = code.set(tuple_of(parts))
+        code.add(
+            f"if {' or '.join(f'{part} is None' for part in parts)}: raise {code.value(self)}.unidentified()"
+        )
+        told = code.set(tuple_of([at, *columns.values()]))
+        code.add(f"if {told} in {code.value(self._told)}: return")
+        numbers = self._write_numbers(code, columns)
+        states = [
+            code.set(tuple_of([f"int({columns[v]} or 0)" for v in user.values]) if user.values else "()")
+            for user in self.closings
         ]
-        self._closings = [(item.items.close, self._positions(item.values)) for item in self.closings]
+        code.add(f"{code.value(self._told)}[{told}] = {known}")
+        for user in self.known:
+            _write_known(code, user, columns, numbers, known, item)
+        for told_of in self.items:
+            _write_telling(code, told_of, columns, known, item)
+        for closed, state in zip(self.closings, states, strict=True):
+            code.add(f"{code.value(closed.items.close)}({item}, {known}, {state})")
+        self._take = code.function("row")
 
     def take(self, row: Facts) -> None:
         """Put a row where it belongs.
@@ -73,68 +86,118 @@ class SourceIntake:
         Raises
         ------
         FeatureError
-            if it lacks a column, its key is incomplete, or a value is not a number.
+            if it lacks a column, its key is incomplete, or a value is not a number that can be summed.
         """
         try:
-            facts = self._read(row)
-            if facts[0] is None:
-                return
-            known, item = facts[0] + self._lag, self._item(facts)
-            if None in item:
-                raise self._unidentified()
-            for position, scale in self._numbers:
-                facts += parts_of_number(facts[position], scale)
-            facts += (item,)
-            states = [
-                (close, tuple([int(facts[value] or 0) for value in values]))
-                for close, values in self._closings
-            ]
+            self._take(row)
         except KeyError as error:
             raise FeatureError(
                 f"an event of source {self.source.name!r} has no column {error}; it has: {', '.join(row)}.",
                 hint="Send every column the features of this source read.",
             ) from error
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise FeatureError(
                 f"an event of source {self.source.name!r} has a value that is not a number: {error}.",
                 hint="Repair or reject the row before it is sent; columns that are aggregated hold numbers.",
             ) from error
-        for key_of, at, place, sums, values, kept in self._known:
-            key = key_of(facts)
-            if key is not None:
-                at(key)[place].add(known, sums(facts), values(facts), kept(facts))
-        for tell, places in self._items:
-            keyed = [(at, key_of(facts), place) for key_of, at, place in places]
-            tell(item, known, [at(key)[place] for at, key, place in keyed if key is not None])
-        for close, state in states:
-            close(item, known, state)
 
-    def _columns_used(self) -> list[str]:
-        """The clock first, then every column that is a key or a value, each once."""
-        used = [*self.source.key]
-        for user in self.known:
-            slots = (*user.group.sums, *user.group.columns)
-            used += [*user.by, *(column for column, _, _ in slots), *user.group.kept]
-        used += [column for item in self.items for by, _, _ in item.places for column in by]
-        used += [value for item in self.closings for value in item.values]
-        return list(dict.fromkeys([self.source.at, *used]))
+    def drop_before(self, moment: int) -> None:
+        """Forget having been told of rows that no question from `moment` on can reach."""
+        horizon = moment - max((user.group.reach_us for user in self.known), default=0)
+        for row in [row for row, known in self._told.items() if known <= horizon]:
+            del self._told[row]
 
-    def _positions(self, columns: Sequence[str]) -> list[int]:
-        return [self._columns.index(column) for column in columns]
+    def _write_numbers(self, code: Code, columns: Columns) -> dict[Slot, str]:
+        """What logs hold of each number: presence, the whole number and its square, 0 if missing; or None."""
+        slots = dict.fromkeys(slot for user in self.known for slot in (*user.group.sums, *user.group.columns))
+        found: dict[Slot, str] = {slot: columns[slot[0]] for slot in slots if slot[2] == AS_IT_IS}
+        for slot in slots:
+            if slot[1:] == (0, COUNT):
+                found[slot] = code.set(f"0 if {columns[slot[0]]} is None else 1")
+        for column, scale in dict.fromkeys(slot[:2] for slot in slots if slot[1]):
+            value = columns[column]
+            number = code.set(f"None if {value} is None else {code.value(whole)}({value}, {scale})")
+            parts = [f"0 if {number} is None else {of}" for of in ("1", number, f"{number} * {number}")]
+            for part, source in zip((COUNT, TOTAL, SQUARES), parts, strict=True):
+                if (column, scale, part) in slots:
+                    found[(column, scale, part)] = code.set(source)
+            found |= {slot: number for slot in slots if slot[:2] == (column, scale) and slot not in found}
+        return found
 
-    def _bound(self, user: KnownIntake, numbers: list[tuple[str, int]]) -> Bound:
-        def position(slot: Slot) -> int:
-            column, scale, part = slot
-            return len(self._columns) + 4 * numbers.index((column, scale)) + part
-
-        order = len(self._columns) + 4 * len(numbers)
-        sums = tuple_reader([position(slot) for slot in user.group.sums])
-        values = tuple_reader([position(slot) for slot in user.group.columns])
-        kept = tuple_reader([order, *self._positions(user.group.kept)] if user.group.ordered else [])
-        return key_reader(self._positions(user.by)), user.shelves.at, user.place, sums, values, kept
-
-    def _unidentified(self) -> FeatureError:
+    def unidentified(self) -> FeatureError:
+        """The refusal of a row whose key is incomplete."""
         return FeatureError(
             f"an event of source {self.source.name!r} has no value in its key {self.source.key}.",
             hint="Repair or reject it; a row must be identifiable.",
         )
+
+
+def write_key(code: Code, by: Sequence[str], columns: Columns) -> tuple[str, str]:
+    """The source of the condition that a row has this key, and of the key: of one column the value itself."""
+    parts = [columns[name] for name in by]
+    there = " and ".join(f"{part} is not None" for part in parts) or "True"
+    return there, parts[0] if len(parts) == 1 else tuple_of(parts) if parts else "()"
+
+
+def _write_shelf(code: Code, shelves: Shelves, key: str) -> str:
+    get, new = code.value(shelves.get), code.value(shelves.new)
+    return f"({get}({key}) or {new}({key}))"
+
+
+def _write_known(
+    code: Code, user: KnownIntake, columns: Columns, numbers: dict[Slot, str], known: str, item: str
+) -> None:
+    """Append where the row is the newest of its log, which is nearly always; else insert."""
+    there, key = write_key(code, user.shelves.by, columns)
+    group = user.group
+    sums, values = [numbers[s] for s in group.sums], [numbers[c] for c in group.columns]
+    kept = tuple_of([item, *[columns[name] for name in group.kept]]) if group.ordered else "()"
+    with code.block(f"if {there}"):
+        key = code.set(key)
+        log = code.set(f"{_write_shelf(code, user.shelves, key)}[{user.place}]")
+        times = code.set(f"{log}.times")
+        with code.block(f"if {times} and {known} {'<=' if group.ordered else '<'} {times}[-1]"):
+            code.add(
+                f"{log}.insert({known}, {tuple_of(sums) if sums else '()'}, "
+                f"{tuple_of(values) if values else '()'}, {kept})"
+            )
+        with code.block("else"):
+            code.add(f"{times}.append({known})")
+            if sums:
+                so_far = code.set(f"{log}.sums")
+                last = code.set(f"{so_far}[-1]")
+                added = tuple_of([f"{last}[{place}] + {number}" for place, number in enumerate(sums)])
+                code.add(f"{so_far}.append({added})")
+            for place, value in enumerate(values):
+                code.add(f"{log}.columns[{place}].append({value})")
+            if group.ordered:
+                code.add(f"{log}.kept.append({kept})")
+
+
+def _write_telling(code: Code, user: ItemIntake, columns: Columns, known: str, item: str) -> None:
+    logs = code.set("[]")
+    for by, shelves, place in user.places:
+        there, key = write_key(code, by, columns)
+        with code.block(f"if {there}"):
+            key = code.set(key)
+            code.add(f"{logs}.append({_write_shelf(code, shelves, key)}[{place}])")
+    code.add(f"{code.value(user.items.tell)}({item}, {known}, {logs})")
+
+
+def write_reading(
+    code: Code, shelves: Shelves, groups: Sequence[tuple[int, Any]], columns: Columns, found: Columns
+) -> None:
+    """The code that reads all groups of one key at time `asked` into the variables `found`."""
+    bisect = code.value(bisect_right), code.value(bisect_left)
+    nothing = {name: value for _, group in groups for name, value in group.nothing.items()}
+    there, key = write_key(code, shelves.by, columns)
+    shelf = code.set(f"{code.value(shelves.get)}({key}) if {there} else None")
+    with code.block(f"if {shelf} is None"):
+        with code.block(f"if {there}"):
+            for name, value in nothing.items():
+                code.add(f"{found[name]} = {value!r}")
+        with code.block("else"):
+            code.add(" = ".join(found[name] for name in nothing) + " = None")
+    with code.block("else"):
+        for place, group in groups:
+            group.write(code, code.set(f"{shelf}[{place}]"), bisect, found)

@@ -8,34 +8,40 @@ time it is, and drops what no window can reach any more.
 Times are microseconds since 1970 (UTC, int); values are plain Python, missing is None.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mlplatform.errors import FeatureError
+from mlplatform.stages.preparation.compiled import Code
 from mlplatform.stages.preparation.declarations import (
+    SEPARATOR,
     Agg,
     Category,
+    ExponentialMean,
     FeatureSet,
     Last,
     Open,
     Row,
     Source,
     Static,
+    TargetRate,
+    Windowed,
     key_columns,
+    told_columns,
 )
 from mlplatform.stages.preparation.durations import microseconds
-from mlplatform.stages.preparation.intake import ItemIntake, KnownIntake, SourceIntake
-from mlplatform.stages.preparation.logs import Facts, Shelves, tuple_reader
+from mlplatform.stages.preparation.intake import ItemIntake, KnownIntake, SourceIntake, write_reading
+from mlplatform.stages.preparation.logs import Facts, Shelves
 from mlplatform.stages.preparation.open_items import OpenGroup, OpenItems
 from mlplatform.stages.preparation.windows import KnownGroup
-
-Step = Callable[[int, dict[str, Any]], None]
 
 
 class OnlineFeatures:
     """The state of one feature set: takes events, answers vectors for any time within reach.
 
-    Questions may come late: up to `grace` older than the time `advance` told they are answered exactly.
+    Questions may come late: up to `grace` older than the time `advance` told they are answered exactly. A row
+    told twice counts once. Several threads may tell and ask at once: each call is done whole.
     """
 
     def __init__(self, feature_set: FeatureSet, *, grace: str = "1d") -> None:
@@ -45,13 +51,14 @@ class OnlineFeatures:
         self._prune_at = 0
         self._kept_from: int | None = None
         self._retention_us = feature_set.retention_us
-        self._values = tuple_reader(feature_set.names)
+        self._lock = threading.Lock()
         self._as_of = feature_set.spine.as_of.python()
         self._shelves: dict[tuple[str, ...], Shelves] = {}
+        self._groups: dict[tuple[str, ...], list[tuple[int, KnownGroup | OpenGroup]]] = {}
         self._open_items: list[OpenItems] = []
         self._statics: dict[str, list[tuple[str, str, dict[Any, Any]]]] = {}
         self._sources = self._plan_sources()
-        self._steps = self._plan_steps()
+        self._vector = self._compiled()
 
     def event(self, source: str, row: Facts) -> None:
         """Take one row of a source (its columns as declared; a row without its clock is no event).
@@ -68,7 +75,8 @@ class OnlineFeatures:
                 f"got an event of source {source!r}; allowed: {', '.join(self._sources)}.",
                 hint="The event belongs to another feature set.",
             )
-        taker.take(row)
+        with self._lock:
+            taker.take(row)
 
     def load_static(self, table: str, rows: Iterable[Facts]) -> None:
         """Replace the rows of a static table.
@@ -87,23 +95,29 @@ class OnlineFeatures:
                     f"static table {table!r} has several rows with the same {by!r}.",
                     hint="A Static feature needs one row per key; use Last for values that change.",
                 )
-            values.clear()
-            values.update(fresh)
+            with self._lock:
+                values.clear()
+                values.update(fresh)
 
     def advance(self, now_us: int) -> None:
         """Say what time it is: rows that no question from `grace` before now on can reach are dropped.
 
         Dropping visits every log, so it is done once in a 64th of the retention and costs next to nothing.
         """
-        self.now_us = max(self.now_us, now_us)
-        if self.now_us < self._prune_at:
-            return
-        self._prune_at = self.now_us + self._retention_us // 64
-        self._kept_from = self.now_us - self._grace_us
+        with self._lock:
+            self.now_us = max(self.now_us, now_us)
+            if self.now_us >= self._prune_at:
+                self._prune_at = self.now_us + self._retention_us // 64
+                self._drop_before(self.now_us - self._grace_us)
+
+    def _drop_before(self, moment: int) -> None:
+        self._kept_from = moment
         for shelves in self._shelves.values():
-            shelves.drop_before(self._kept_from)
+            shelves.drop_before(moment)
         for items in self._open_items:
-            items.drop_before(self._kept_from)
+            items.drop_before(moment)
+        for source in self._sources.values():
+            source.drop_before(moment)
 
     def as_of(self, facts: Facts) -> int:
         """The time of the question these facts ask.
@@ -131,14 +145,13 @@ class OnlineFeatures:
         FeatureError
             if a fact is not given, or the question is about a time whose rows were dropped.
         """
-        row = dict(facts)
         try:
-            asked = row["as_of"] = self.as_of(facts)
-            if self._kept_from is not None and asked < self._kept_from:
-                raise self._too_old(asked)
-            for step in self._steps:
-                step(asked, row)
-            return list(self._values(row))
+            asked = self.as_of(facts)
+            with self._lock:
+                if self._kept_from is not None and asked < self._kept_from:
+                    raise self._too_old(asked)
+                vector: list[Any] = self._vector(asked, facts)
+                return vector
         except KeyError as error:
             raise FeatureError(
                 f"the question has no fact {error}; it has: {', '.join(facts)}.",
@@ -154,19 +167,25 @@ class OnlineFeatures:
     def _at(self, by: tuple[str, ...]) -> Shelves:
         return self._shelves.setdefault(by, Shelves(by))
 
+    def _join(self, by: tuple[str, ...], group: KnownGroup | OpenGroup) -> int:
+        place = self._at(by).join(group.new, group.reach_us)
+        self._groups.setdefault(by, []).append((place, group))
+        return place
+
     def _plan_sources(self) -> dict[str, SourceIntake]:
         """Every source with what takes its rows: aggregates and last values, items due, items closed."""
-        plans = {source: SourceIntake(source) for source in self.feature_set.sources}
-        known: dict[tuple[Source, tuple[str, ...]], list[Agg | Last]] = {}
+        features = self.feature_set.features
+        plans = {s: SourceIntake(s, told_columns(features, s)) for s in self.feature_set.sources}
+        known: dict[tuple[Source, tuple[str, ...]], list[Windowed]] = {}
         open_: dict[tuple[Source, Source], list[Open]] = {}
-        for feature in self.feature_set.features:
-            if isinstance(feature, Agg | Last):
+        for feature in features:
+            if isinstance(feature, Agg | ExponentialMean | Last):
                 known.setdefault((feature.source, key_columns(feature.by)), []).append(feature)
             elif isinstance(feature, Open):
                 open_.setdefault((feature.due, feature.until), []).append(feature)
         for (source, by), members in known.items():
-            group, shelves = KnownGroup(members), self._at(by)
-            plans[source].known.append(KnownIntake(group, by, shelves, shelves.join(group)))
+            group = KnownGroup(members)
+            plans[source].known.append(KnownIntake(group, self._at(by), self._join(by, group)))
         for (due, until), items in open_.items():
             self._plan_items(items, plans[due], plans[until])
         for plan in plans.values():
@@ -182,53 +201,36 @@ class OnlineFeatures:
             by_key.setdefault(key_columns(feature.by), []).append(feature)
         places = []
         for by, members in by_key.items():
-            shelves = self._at(by)
-            places.append((by, shelves, shelves.join(OpenGroup(members, values))))
+            places.append((by, self._at(by), self._join(by, OpenGroup(members, values))))
         due.items.append(ItemIntake(items, places=places))
         until.closings.append(ItemIntake(items, values=values))
 
-    def _plan_steps(self) -> list[Step]:
-        """One step per key, then statics, then categories and rows in their order, as rows read others."""
-        steps = [shelves.step() for shelves in self._shelves.values()]
-        statics: list[Step] = []
-        rows: list[Step] = []
+    def _compiled(self) -> Callable[[int, Facts], list[Any]]:
+        """The function of a vector: what looks at other rows key by key, then rows in their order."""
+        code, spine = Code(), self.feature_set.spine
+        columns = {name: code.set(f"row[{name!r}]") for name in spine.facts}
+        found = {**columns, "as_of": "asked"}
+        found |= {
+            f.name: code.variable() for f in self.feature_set.features if not isinstance(f, Row | Category)
+        }
+        for by, groups in self._groups.items():
+            write_reading(code, self._at(by), groups, found, found)
         for feature in self.feature_set.features:
             match feature:
                 case Static():
                     values: dict[Any, Any] = {}
                     self._statics.setdefault(feature.table, []).append((feature.by, feature.value, values))
-                    statics.append(_static_step(feature, values))
+                    code.add(f"{found[feature.name]} = {code.value(values.get)}({found[feature.by]})")
                 case Row():
-                    rows.append(_row_step(feature))
-                case Category() if feature.name != feature.column:
-                    rows.append(_category_step(feature))
+                    found[feature.name] = feature.expression.write(code, found)
+                case Category():
+                    found[feature.name] = columns[feature.column]
+                case TargetRate():
+                    parts = [columns[name] for name in key_columns(feature.columns)]
+                    missing = " or ".join(f"{part} is None" for part in parts)
+                    text = f" + {SEPARATOR!r} + ".join(f"str({part})" for part in parts)
+                    code.add(f"{found[feature.name]} = None if {missing} else {text}")
                 case _:
                     pass
-        return [*steps, *statics, *rows]
-
-
-def _static_step(feature: Static, values: dict[Any, Any]) -> Step:
-    name, by, find = feature.name, feature.by, values.get
-
-    def step(asked: int, row: dict[str, Any]) -> None:
-        row[name] = find(row[by])
-
-    return step
-
-
-def _row_step(feature: Row) -> Step:
-    name, evaluate = feature.name, feature.expression.python()
-
-    def step(asked: int, row: dict[str, Any]) -> None:
-        row[name] = evaluate(row)
-
-    return step
-
-
-def _category_step(feature: Category) -> Step:
-    name, column = feature.name, feature.column
-
-    def step(asked: int, row: dict[str, Any]) -> None:
-        row[name] = row[column]
-
-    return step
+        code.add(f"return [{', '.join(found[name] for name in self.feature_set.names)}]")
+        return code.function("asked, row")

@@ -4,9 +4,11 @@ They must not know which feature set they belong to; `online.py` feeds and asks 
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from operator import add
 from typing import Any
 
+from mlplatform.stages.preparation.compiled import Code
 from mlplatform.stages.preparation.declarations import CLOSED_BEFORE_US, Open
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.logs import Log, Numbers
@@ -36,15 +38,24 @@ class OpenLog:
 
     def tell(self, due: int) -> None:
         """Take an item that is due at `due`."""
-        self.told.add(due, (due,), (), ())
+        told = self.told
+        if told.times and due < told.times[-1]:
+            told.insert(due, (due,), (), ())
+        else:
+            told.times.append(due)
+            told.sums.append((told.sums[-1][0] + due,))
 
     def close(self, due: int, closed: int, values: Numbers, sign: int) -> None:
         """Take the closing of an item; with `sign` -1 take it back."""
         closing = (closed, due, sign, values)
-        if sign > 0:
-            self.closed.add(due, (1, due, *values), (), (closing,))
+        numbers = (1, due, *values) if sign > 0 else (-1, -due, *[-value for value in values])
+        log = self.closed
+        if log.times and due <= log.times[-1]:
+            log.insert(due, numbers, (), (closing,))
         else:
-            self.closed.add(due, (-1, -due, *[-value for value in values]), (), (closing,))
+            log.times.append(due)
+            log.sums.append((*map(add, log.sums[-1], numbers),))
+            log.kept.append((closing,))
         if not self.closings or closing > self.closings[-1]:
             self.closings.append(closing)
         else:
@@ -68,63 +79,83 @@ class OpenLog:
 
 
 class OpenGroup:
-    """The `Open` features of one pair of sources and one key, and how each is read."""
+    """The `Open` features of one pair of sources and one key, and the code that reads them."""
 
     def __init__(self, features: Sequence[Open], values: Sequence[str]) -> None:
-        self._values = len(values)
+        self._features, self._values = features, values
         self.reach_us = max(microseconds(feature.window) for feature in features)
         self.nothing = {feature.name: 0 if feature.fn == "count" else None for feature in features}
-        windows = {(microseconds(f.after), microseconds(f.window)) for f in features}
-        self._offsets = sorted({offset for window in windows for offset in window}, reverse=True)
-        self._readers = [
-            (
-                after,
-                window,
-                self._offsets.index(after),
-                self._offsets.index(window),
-                [
-                    (f.name, _FINISH[f.fn], 2 + values.index(f.value) if f.value else 0)
-                    for f in features
-                    if (microseconds(f.after), microseconds(f.window)) == (after, window)
-                ],
-            )
-            for after, window in sorted(windows)
-        ]
 
     def new(self) -> OpenLog:
         """An empty log."""
-        return OpenLog(self._values)
+        return OpenLog(len(self._values))
 
-    def read(self, log: OpenLog, asked: int, row: dict[str, Any]) -> None:
-        """Write the features at time `asked` into `row`."""
-        told, closed = log.told, log.closed
-        n_told = n_shut = 0
-        marks = []
-        for offset in self._offsets:
-            moment = asked - offset
-            n_told = bisect_right(told.times, moment, n_told)
-            n_shut = bisect_right(closed.times, moment, n_shut)
-            marks.append((n_told, told.sums[n_told], n_shut, closed.sums[n_shut]))
-        late = log.closed_after(asked, marks[0][2], marks[-1][2])
-        for after, window, end, start, features in self._readers:
-            last, told_until, _, until = marks[end]
-            first, told_before, _, before = marks[start]
-            n_closed = until[0] - before[0]
-            n_open = last - first - n_closed
-            due = told_until[0] - told_before[0] - until[1] + before[1]
-            still: Sequence[Closing] = ()
-            if late:
-                still = [closing for closing in late if asked - window < closing[1] <= asked - after]
-                for _, due_then, sign, _ in still:
-                    n_closed, n_open, due = n_closed - sign, n_open + sign, due + sign * due_then
-            for name, finish, slot in features:
-                if finish is None:
-                    row[name] = n_open
-                    continue
-                state = until[slot] - before[slot] if slot else 0
-                if still and slot:
-                    state -= sum(sign * values[slot - 2] for _, _, sign, values in still)
-                row[name] = finish(asked, n_open, due, n_closed, state)
+    def write(self, code: Code, log: str, bisect: tuple[str, str], found: Mapping[str, str]) -> None:
+        """Write the code that reads the features at time `asked` into their variables `found`."""
+        told, shut = code.set(f"{log}.told"), code.set(f"{log}.closed")
+        windows = dict.fromkeys((microseconds(f.after), microseconds(f.window)) for f in self._features)
+        marks = self._write_marks(
+            code, told, shut, bisect[0], sorted({o for w in windows for o in w}, reverse=True)
+        )
+        first, end = marks[max(marks)][2], marks[min(marks)][2]
+        late = code.set(f"{log}.closed_after(asked, {first}, {end})")
+        for after, window in windows:
+            self._write_window(code, (after, window), marks[window], marks[after], late, found)
+
+    def _write_marks(
+        self, code: Code, told: str, shut: str, right: str, offsets: Sequence[int]
+    ) -> dict[int, tuple[str, str, str, str]]:
+        """Per offset: items told of up to there and their sums, items closed and theirs; widest first."""
+        marks: dict[int, tuple[str, str, str, str]] = {}
+        times, closed = code.set(f"{told}.times"), code.set(f"{shut}.times")
+        low_told = low_closed = "0"
+        for offset in offsets:
+            moment = code.set(f"asked - {offset}") if offset else "asked"
+            low_told = code.set(f"{right}({times}, {moment}, {low_told})")
+            low_closed = code.set(f"{right}({closed}, {moment}, {low_closed})")
+            due, sums = code.set(f"{told}.sums[{low_told}][0]"), code.set(f"{shut}.sums[{low_closed}]")
+            marks[offset] = (low_told, due, low_closed, sums)
+        return marks
+
+    def _write_window(
+        self,
+        code: Code,
+        window: tuple[int, int],
+        start: tuple[str, str, str, str],
+        end: tuple[str, str, str, str],
+        late: str,
+        found: Mapping[str, str],
+    ) -> None:
+        features = [f for f in self._features if (microseconds(f.after), microseconds(f.window)) == window]
+        states = {f.value: 2 + self._values.index(f.value) for f in features if f.value}
+        (n_start, due_start, _, before), (n_end, due_end, _, until) = start, end
+        shut = code.set(f"{until}[0] - {before}[0]")
+        open_ = code.set(f"{n_end} - {n_start} - {shut}")
+        ages = any(f.fn != "count" for f in features)
+        due = code.set(f"{due_end} - {due_start} - {until}[1] + {before}[1]") if ages else "0"
+        state = {v: code.set(f"{until}[{slot}] - {before}[{slot}]") for v, slot in states.items()}
+        inside = f"if asked - {window[1]} < closing[1] <= asked - {window[0]}"
+        with code.block(f"for closing in {late}"), code.block(inside):
+            code.add(f"{shut} -= closing[2]; {open_} += closing[2]")
+            if ages:
+                code.add(f"{due} += closing[2] * closing[1]")
+            for value, slot in states.items():
+                code.add(f"{state[value]} -= closing[2] * closing[3][{slot - 2}]")
+        for f in features:
+            code.add(f"{found[f.name]} = {_finish(f, open_, due, shut, state.get(f.value or '', '0'))}")
+
+
+def _finish(feature: Open, open_: str, due: str, shut: str, state: str) -> str:
+    """The source of a feature's value: open items, sum of their due times, closed items, their state."""
+    match feature.fn:
+        case "count":
+            return open_
+        case "mean_age":
+            return f"float(asked * {open_} - {due}) / float({open_} * {MINUTE}) if {open_} else None"
+        case _:
+            both = f"({open_} + {shut})"
+            total = f"asked * {open_} - {due} + {state} * {MINUTE}"
+            return f"float({total}) / float({both} * {MINUTE}) if {both} else None"
 
 
 class OpenItems:
@@ -174,19 +205,3 @@ class OpenItems:
         long_ago = horizon - CLOSED_BEFORE_US
         for item in [i for i, (t, _) in self._closings.items() if t <= long_ago and i not in self._items]:
             del self._closings[item]
-
-
-def _mean_age(asked: int, n: int, due: int, closed: int, state: int) -> float | None:
-    return float(asked * n - due) / float(n * MINUTE) if n else None
-
-
-def _mean_state(asked: int, n: int, due: int, closed: int, state: int) -> float | None:
-    both = n + closed
-    return float(asked * n - due + state * MINUTE) / float(both * MINUTE) if both else None
-
-
-_FINISH: dict[str, Callable[[int, int, int, int, int], Any] | None] = {
-    "count": None,
-    "mean_age": _mean_age,
-    "mean_state": _mean_state,
-}

@@ -113,6 +113,26 @@ def extremes(values: Ints, present: Bools, low: Ints, high: Ints, *, largest: bo
     return np.where(result == absent, 0, result) * sign
 
 
+def count_at_least(values: Ints, upto: Ints, least: Ints) -> Ints:
+    """Per query: how many of the first `upto` values (none negative) are at least `least`.
+
+    A wavelet matrix, level by level from the highest bit (Claude and Navarro, 2012).
+    """
+    bits = int(max(values.max(initial=0), least.max(initial=0))).bit_length()
+    left, right, found = np.zeros_like(upto), upto.copy(), np.zeros_like(upto)
+    for bit in reversed(range(bits)):
+        ones = (values >> bit) & 1
+        before = prefix_sums(ones)
+        zeros = len(values) - before[-1]
+        left_ones, right_ones = before[left], before[right]
+        high = ((least >> bit) & 1).astype(bool)
+        found += np.where(high, 0, right_ones - left_ones)
+        left = np.where(high, zeros + left_ones, left - left_ones)
+        right = np.where(high, zeros + right_ones, right - right_ones)
+        values = np.concatenate([values[ones == 0], values[ones == 1]])
+    return found + right - left
+
+
 def _dense(codes: Ints, asked: Ints) -> tuple[Ints, Ints]:
     """Codes renumbered without gaps, in the same order, so that fewer digits are needed."""
     _, renumbered = np.unique(np.concatenate([codes, asked]), return_inverse=True)

@@ -1,29 +1,27 @@
-"""What the logs of aggregates and last values hold, and how each feature reads them.
+"""What the logs of aggregates and last values hold, and the code that reads each feature from them.
 
 It must not know how events arrive; `online.py` brings the log and the time.
 """
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from mlplatform.stages.preparation.declarations import Agg, Last
+from mlplatform.errors import FeatureError
+from mlplatform.stages.preparation.compiled import Code
+from mlplatform.stages.preparation.declarations import Agg, ExponentialMean, Last, Windowed
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.logs import Log
 
 MINUTE = 60_000_000
-
-Reader = Callable[[Log, int, int], Any]
-"""Of a log, the rows from the first position up to before the second."""
-
-Mean = tuple[str, int, int, int]
-"""Name, slots of count and total, and scale."""
+LARGEST_NUMBER = 2**31
+"""Whole numbers from here on are refused: their squares and sums would not be exact in 64 bits."""
 
 Slot = tuple[str, int, int]
-"""Column, scale (0: as it is), and which of `parts_of_number` (COUNT, TOTAL, SQUARES, NUMBER)."""
+"""Column, scale, and which part of the number: COUNT, TOTAL, SQUARES, NUMBER, or the value AS_IT_IS."""
 
-COUNT, TOTAL, SQUARES, NUMBER = range(4)
+COUNT, TOTAL, SQUARES, NUMBER, AS_IT_IS = range(5)
 _NEEDS = {
     "count": (COUNT,),
     "sum": (TOTAL,),
@@ -31,169 +29,222 @@ _NEEDS = {
     "std": (COUNT, TOTAL, SQUARES),
     "min": (COUNT,),
     "max": (COUNT,),
+    "distinct": (),
 }
+_COLUMNS = {"min": NUMBER, "max": NUMBER, "distinct": AS_IT_IS}
 
 
-def parts_of_number(value: Any, scale: int) -> tuple[int, int, int, int | None]:
-    """What logs may hold of a number: presence, the whole number, its square (0 if missing); None if missing.
+def whole(value: Any, scale: int) -> int:
+    """The whole number that a log holds of a value: times `scale`, decimals rounded half up as in batch.
 
-    Decimals times `scale` are rounded half up, as the batch executor does.
+    Raises
+    ------
+    FeatureError
+        if it is so large that sums of it would not be exact.
     """
-    if value is None:
-        return 0, 0, 0, None
-    whole = math.floor(value * float(scale) + 0.5) if isinstance(value, float) else int(value) * scale
-    return 1, whole, whole * whole, whole
+    number = math.floor(value * float(scale) + 0.5) if isinstance(value, float) else int(value) * scale
+    if not -LARGEST_NUMBER < number < LARGEST_NUMBER:
+        raise FeatureError(
+            f"got the value {value!r} (scale {scale}) to aggregate; allowed: whole numbers within ± 2^31.",
+            hint="Use a coarser scale, or clip the column in preparation.",
+        )
+    return number
 
 
 class KnownGroup:
-    """The `Agg` and `Last` features of one source and key: which sums and values they need, how to read."""
+    """The aggregates and last values of one source and key: which sums and values they need, how to read."""
 
-    def __init__(self, features: Sequence[Agg | Last]) -> None:
-        aggregates = [feature for feature in features if isinstance(feature, Agg)]
-        lasts = [feature for feature in features if isinstance(feature, Last)]
-        self.sums = _slots(aggregates)
-        extremes = [(f.value or "", f.scale, NUMBER) for f in aggregates if f.fn in ("min", "max")]
-        self.columns = list(dict.fromkeys(extremes))
-        self.kept = list(dict.fromkeys(f.value for f in lasts if f.value != "age"))
-        self.ordered = bool(lasts)
+    def __init__(self, features: Sequence[Windowed]) -> None:
+        self._aggregates = [feature for feature in features if isinstance(feature, Agg)]
+        self._means = [feature for feature in features if isinstance(feature, ExponentialMean)]
+        self._lasts = [feature for feature in features if isinstance(feature, Last)]
+        self.sums = list(dict.fromkeys(slot for f in self._aggregates for slot in _sums_of(f)))
+        self.columns = list(
+            dict.fromkeys(
+                [_column_of(f) for f in self._aggregates if f.fn in _COLUMNS]
+                + [(f.value, f.scale, NUMBER) for f in self._means]
+            )
+        )
+        self.kept = list(dict.fromkeys(f.value for f in self._lasts if f.value != "age"))
+        self.ordered = bool(self._lasts or self._means or any(f.last for f in self._aggregates))
         self.reach_us = max(map(_reach, features))
         self.nothing = {f.name: _of_nothing(f) for f in features}
-        self._windows = self._window_readers(aggregates)
-        self._moments = self._last_readers(lasts)
 
     def new(self) -> Log:
         """An empty log."""
         return Log(len(self.sums), len(self.columns))
 
-    def read(self, log: Log, asked: int, row: dict[str, Any]) -> None:
-        """Write the features at time `asked` into `row`."""
-        times, sums = log.times, log.sums
-        high = bisect_right(times, asked)
-        low = 0
-        for window, counts, means, others in self._windows:
-            low = bisect_right(times, asked - window, low, high)
-            for name in counts:
-                row[name] = high - low
-            if means:
-                until, before = sums[high], sums[low]
-                for name, count, total, scale in means:
-                    n = until[count] - before[count]
-                    row[name] = (until[total] - before[total]) / (n * scale) if n else None
-            for name, read in others:
-                row[name] = read(log, low, high)
-        for ago, reach, nothing, values, ages in self._moments:
-            last = (bisect_right(times, asked - ago, 0, high) if ago else high) - 1
-            if last < 0 or times[last] <= asked - reach:
-                row.update(nothing)
-                continue
-            kept = log.kept[last]
-            for name, slot in values:
-                row[name] = kept[slot]
-            for name in ages:
-                row[name] = (asked - times[last]) // MINUTE
+    def write(self, code: Code, log: str, bisect: tuple[str, str], found: Mapping[str, str]) -> None:
+        """Write the code that reads the features at time `asked` into their variables `found`."""
+        right, left = bisect
+        times = code.set(f"{log}.times")
+        sums = code.set(f"{log}.sums") if self.sums else ""
+        high = code.set(f"{right}({times}, asked)")
+        until = code.set(f"{sums}[{high}]") if self.sums else ""
+        low = "0"
+        windows = {f.window for f in self._aggregates} | {f.window for f in self._means}
+        for window in sorted(map(microseconds, windows), reverse=True):
+            low = code.set(f"{right}({times}, asked - {window}, {low}, {high})")
+            members = [f for f in self._aggregates if microseconds(f.window) == window]
+            for last in dict.fromkeys((f.last, _count_slot(f) if f.last else None) for f in members):
+                begin = self._begin(code, left, sums, until, low, high, last)
+                same = [f for f in members if (f.last, _count_slot(f) if f.last else None) == last]
+                self._write_window(code, log, same, sums, until, begin, high, found)
+            for mean in self._means:
+                if microseconds(mean.window) == window:
+                    column = self.columns.index((mean.value, mean.scale, NUMBER))
+                    weights, finish = code.value(mean.weights), code.value(exponential_mean)
+                    code.add(
+                        f"{found[mean.name]} = "
+                        f"{finish}({log}.columns[{column}], {low}, {high}, {weights}, {mean.scale})"
+                    )
+        self._write_lasts(code, log, times, right, high, found)
 
-    def _window_readers(
-        self, features: Sequence[Agg]
-    ) -> list[tuple[int, list[str], list[Mean], list[tuple[str, Reader]]]]:
-        """Features by window, the widest first: each search begins where the wider window begins.
+    def _begin(
+        self, code: Code, left: str, sums: str, until: str, low: str, high: str, last: tuple[Any, Any]
+    ) -> str:
+        """Where the latest so many rows of the window begin."""
+        most, slot = last
+        if most is None:
+            return low
+        if slot is None:
+            return code.set(f"max({low}, {high} - {most})")
+        place = self.sums.index(slot)
+        present = code.value(itemgetter(place))
+        wanted = f"{until}[{place}] - {most}"
+        return code.set(f"max({low}, {left}({sums}, {wanted}, {low}, {high}, key={present}))")
 
-        Counts of rows and means are most of what is declared, and read without a call.
-        """
-        readers = []
-        for window in sorted({microseconds(f.window) for f in features}, reverse=True):
-            members = [f for f in features if microseconds(f.window) == window]
-            counts = [f.name for f in members if f.value is None]
-            means = [self._mean(f) for f in members if f.fn == "mean"]
-            others = [(f.name, self._reader(f)) for f in members if f.value is not None and f.fn != "mean"]
-            readers.append((window, counts, means, others))
-        return readers
+    def _write_window(
+        self,
+        code: Code,
+        log: str,
+        features: Sequence[Agg],
+        sums: str,
+        until: str,
+        low: str,
+        high: str,
+        found: Mapping[str, str],
+    ) -> None:
+        before = code.set(f"{sums}[{low}]") if any(_sums_of(f) for f in features) else ""
+        differences: dict[Slot, str] = {}
 
-    def _slots_of(self, feature: Agg) -> list[int]:
-        return [self.sums.index((feature.value or "", feature.scale, part)) for part in _NEEDS[feature.fn]]
+        def of(slot: Slot) -> str:
+            if slot not in differences:
+                place = self.sums.index(slot)
+                differences[slot] = code.set(f"{until}[{place}] - {before}[{place}]")
+            return differences[slot]
 
-    def _mean(self, feature: Agg) -> Mean:
-        count, total = self._slots_of(feature)
-        return feature.name, count, total, feature.scale
-
-    def _reader(self, feature: Agg) -> Reader:
-        if feature.fn in ("min", "max"):
-            column = self.columns.index((feature.value or "", feature.scale, NUMBER))
-            return _extreme(feature, column, *self._slots_of(feature))
-        return _FINISH[feature.fn](*self._slots_of(feature), feature.scale)
-
-    def _last_readers(
-        self, features: Iterable[Last]
-    ) -> list[tuple[int, int, dict[str, Any], list[tuple[str, int]], list[str]]]:
-        """Features by how long ago they look and how far back: those share the search for the row."""
-        moments: dict[tuple[int, int], list[Last]] = {}
         for feature in features:
-            moments.setdefault((microseconds(feature.ago), _reach(feature)), []).append(feature)
-        return [
-            (
-                *moment,
-                {f.name: None for f in members},
-                [(f.name, 1 + self.kept.index(f.value)) for f in members if f.value != "age"],
-                [f.name for f in members if f.value == "age"],
+            parts = [of(slot) for slot in _sums_of(feature)]
+            column = (
+                f"{log}.columns[{self.columns.index(_column_of(feature))}]" if feature.fn in _COLUMNS else ""
             )
-            for moment, members in moments.items()
-        ]
+            code.add(f"{found[feature.name]} = {_finish(code, feature, parts, column, low, high)}")
+
+    def _write_lasts(
+        self, code: Code, log: str, times: str, right: str, high: str, found: Mapping[str, str]
+    ) -> None:
+        """Features that look equally long ago and equally far back share the search for the row."""
+        moments: dict[tuple[int, int], list[Last]] = {}
+        for feature in self._lasts:
+            moments.setdefault((microseconds(feature.ago), _reach(feature)), []).append(feature)
+        for (ago, reach), members in moments.items():
+            end = code.set(f"{right}({times}, asked - {ago}, 0, {high})") if ago else high
+            last = code.set(f"{end} - 1")
+            with code.block(f"if {last} < 0 or {times}[{last}] <= asked - {reach}"):
+                code.add(" = ".join(found[f.name] for f in members) + " = None")
+            with code.block("else"):
+                row = code.set(f"{log}.kept[{last}]")
+                for f in members:
+                    age = f"(asked - {times}[{last}]) // {MINUTE}"
+                    value = age if f.value == "age" else f"{row}[{1 + self.kept.index(f.value)}]"
+                    code.add(f"{found[f.name]} = {value}")
 
 
-def _slots(features: Iterable[Agg]) -> list[Slot]:
-    summed = [f for f in features if f.value is not None]
-    return list(dict.fromkeys((f.value or "", f.scale, part) for f in summed for part in _NEEDS[f.fn]))
+def _finish(code: Code, feature: Agg, parts: Sequence[str], column: str, low: str, high: str) -> str:
+    """The source of a feature's value from its sums, or from the values of the window."""
+    scale = feature.scale
+    if feature.value is None:
+        return f"{high} - {low}"
+    match feature.fn:
+        case "count":
+            return parts[0]
+        case "sum":
+            return parts[0] if scale == 1 else f"float({parts[0]}) / {float(scale)!r}"
+        case "mean":
+            n, total = parts
+            return f"{total} / {n if scale == 1 else f'({n} * {scale})'} if {n} else None"
+        case "std":
+            return f"{code.value(_std)}({', '.join(parts)}, {scale})"
+        case "distinct":
+            return f"{code.value(_distinct)}({column}[{low}:{high}])"
+        case _:
+            return (
+                f"{code.value(_extreme)}({feature.fn}, {column}[{low}:{high}], {parts[0]}, {scale}) "
+                f"if {parts[0]} else None"
+            )
 
 
-def _reach(feature: Agg | Last) -> int:
-    if isinstance(feature, Agg):
-        return microseconds(feature.window)
-    return microseconds(feature.max_age) + microseconds(feature.ago)
+def _sums_of(feature: Agg) -> list[Slot]:
+    if feature.value is None:
+        return []
+    needs = _NEEDS[feature.fn]
+    slots = [(feature.value, feature.scale, part) for part in needs]
+    counted = _count_slot(feature)
+    return [*slots, counted] if feature.last and counted and counted not in slots else slots
 
 
-def _of_nothing(feature: Agg | Last) -> int | float | None:
-    if isinstance(feature, Agg) and feature.fn in ("count", "sum"):
-        return 0 if feature.fn == "count" else _unscale(0, feature.scale)
+def _count_slot(feature: Agg) -> Slot | None:
+    """Where rows with a value are counted; of what need not be a number, by its presence alone."""
+    if feature.value is None:
+        return None
+    return feature.value, 0 if feature.fn == "distinct" else feature.scale, COUNT
+
+
+def _column_of(feature: Agg) -> Slot:
+    part = _COLUMNS[feature.fn]
+    return feature.value or "", 0 if part == AS_IT_IS else feature.scale, part
+
+
+def _reach(feature: Windowed) -> int:
+    if isinstance(feature, Last):
+        return microseconds(feature.max_age) + microseconds(feature.ago)
+    return microseconds(feature.window)
+
+
+def _of_nothing(feature: Windowed) -> int | float | None:
+    if isinstance(feature, Agg) and feature.fn in ("count", "sum", "distinct"):
+        return 0.0 if feature.fn == "sum" and feature.scale != 1 else 0
     return None
 
 
-def _extreme(feature: Agg, column: int, count: int) -> Reader:
-    scale = feature.scale
-    choose: Callable[[Iterable[Any]], int] = max if feature.fn == "max" else min
-
-    def read(log: Log, low: int, high: int) -> Any:
-        n = log.sums[high][count] - log.sums[low][count]
-        if not n:
-            return None
-        values = log.columns[column][low:high]
-        if n < high - low:
-            return _unscale(choose([value for value in values if value is not None]), scale)
-        return _unscale(choose(values), scale)
-
-    return read
+def _extreme(choose: Any, values: Sequence[int | None], present: int, scale: int) -> int | float:
+    known: Iterable[Any] = values if present == len(values) else [v for v in values if v is not None]
+    extreme: int = choose(known)
+    return extreme if scale == 1 else float(extreme) / float(scale)
 
 
-def _count(count: int, scale: int) -> Reader:
-    return lambda log, low, high: log.sums[high][count] - log.sums[low][count]
+def _distinct(values: Sequence[Any]) -> int:
+    found = set(values)
+    return len(found) - (None in found)
 
 
-def _sum(total: int, scale: int) -> Reader:
-    return lambda log, low, high: _unscale(log.sums[high][total] - log.sums[low][total], scale)
+def _std(n: int, total: int, squares: int, scale: int) -> float | None:
+    if n < 2:
+        return None
+    spread = n * squares - total * total
+    return math.sqrt(float(spread) / float(n * (n - 1))) / scale
 
 
-def _std(count: int, total: int, squares: int, scale: int) -> Reader:
-    def read(log: Log, low: int, high: int) -> Any:
-        until, before = log.sums[high], log.sums[low]
-        n, s = until[count] - before[count], until[total] - before[total]
-        if n < 2:
-            return None
-        spread = n * (until[squares] - before[squares]) - s * s
-        return math.sqrt(float(spread) / float(n * (n - 1))) / scale
-
-    return read
-
-
-_FINISH: dict[str, Callable[..., Reader]] = {"count": _count, "sum": _sum, "std": _std}
-
-
-def _unscale(number: int, scale: int) -> int | float:
-    return number if scale == 1 else float(number) / float(scale)
+def exponential_mean(
+    values: Sequence[int | None], low: int, high: int, weights: Sequence[int], scale: int
+) -> float | None:
+    """The weighted mean of the latest values present among `values[low:high]`; None where there is none."""
+    total = weight = used = 0
+    for position in range(high - 1, low - 1, -1):
+        value = values[position]
+        if value is not None:
+            total, weight, used = total + weights[used] * value, weight + weights[used], used + 1
+            if used == len(weights):
+                break
+    return float(total) / float(weight * scale) if used else None

@@ -11,7 +11,19 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from mlplatform.features import Agg, Category, FeatureSet, Last, Open, Row, Source, Spine, Static, col
+from mlplatform.features import (
+    Agg,
+    Category,
+    ExponentialMean,
+    FeatureSet,
+    Last,
+    Open,
+    Row,
+    Source,
+    Spine,
+    Static,
+    col,
+)
 from mlplatform.stages.preparation.declarations import AggFunction
 
 Rows = list[dict[str, Any]]
@@ -34,7 +46,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "spine": {"question": pl.Int64, "k": pl.String, "n": pl.Int64, "asked": TIME},
 }
 
-ALL_FUNCTIONS: tuple[AggFunction, ...] = ("count", "sum", "mean", "std", "min", "max")
+ALL_FUNCTIONS: tuple[AggFunction, ...] = ("count", "sum", "mean", "std", "min", "max", "distinct")
 BYS: tuple[str | tuple[str, ...], ...] = ("k", ("k", "n"), ())
 
 FEATURES = FeatureSet(
@@ -59,6 +71,12 @@ FEATURES = FeatureSet(
             for fn in ("count", "sum", "mean", "std", "min", "max")
         ),
         *(Agg(events, "n", fn, "30m", "b") for fn in ("sum", "mean", "max")),
+        *(Agg(events, by, fn, "1h", "v", last=3) for by in BYS for fn in ALL_FUNCTIONS),
+        *(Agg(events, by, "count", "1h", last=2) for by in BYS),
+        *(Agg(events, by, "distinct", window, "v") for by in BYS for window in ("10m", "1h")),
+        *(Agg(slow, by, "distinct", "30m", "text", last=last) for by in BYS for last in (None, 4)),
+        *(ExponentialMean(events, by, "v", "1h", last=4) for by in BYS),
+        ExponentialMean(slow, "k", "f", "30m", last=3, decay=0.9, scale=10),
         *(Last(events, by, value, "40m") for by in BYS for value in ("v", "age")),
         Last(events, "k", "text", "1h"),
         Last(slow, "k", "f", "10m", ago="5m"),

@@ -10,6 +10,7 @@ from typing import Any
 from mlplatform.stages.preparation.declarations import (
     Agg,
     Category,
+    ExponentialMean,
     Feature,
     FeatureSet,
     Last,
@@ -55,7 +56,12 @@ def _value(feature: Feature, row: dict[str, Any], tables: Tables) -> Any:
     match feature:
         case Agg():
             known = _known(feature.source, tables, row["as_of"], microseconds(feature.window))
-            return _aggregate(feature, [r for _, r in known if _same(by, r, row)])
+            mine = [(t, r) for t, r in known if _same(by, r, row)]
+            return _aggregate(feature, _latest(feature, mine))
+        case ExponentialMean():
+            known = _known(feature.source, tables, row["as_of"], microseconds(feature.window))
+            mine = [(t, r) for t, r in known if _same(by, r, row)]
+            return _exponential_mean(feature, _latest(feature, mine))
         case Last():
             asked = row["as_of"] - microseconds(feature.ago)
             known = _known(feature.source, tables, asked, microseconds(feature.max_age))
@@ -77,9 +83,25 @@ def _known(
     return [(t, r) for t, r in known if asked - window < t <= asked]
 
 
+def _latest(feature: Agg | ExponentialMean, known: list[tuple[int, dict[str, Any]]]) -> Rows:
+    """The latest rows that count, the newest first."""
+    key, value = feature.source.key, feature.value
+    rows = sorted(known, key=lambda found: (found[0], tuple(found[1][c] for c in key)), reverse=True)
+    return [row for _, row in rows if value is None or row[value] is not None][: feature.last]
+
+
+def _exponential_mean(feature: ExponentialMean, rows: Rows) -> float | None:
+    values = [_whole(row[feature.value], feature.scale) for row in rows]
+    weights = feature.weights[: len(values)]
+    total = sum(weight * value for weight, value in zip(weights, values, strict=True))
+    return total / (sum(weights) * feature.scale) if values else None
+
+
 def _aggregate(feature: Agg, rows: Rows) -> Any:
     if feature.value is None:
         return len(rows)
+    if feature.fn == "distinct":
+        return len({row[feature.value] for row in rows if row[feature.value] is not None})
     values = [_whole(r[feature.value], feature.scale) for r in rows if r[feature.value] is not None]
     n, scale = len(values), feature.scale
     match feature.fn:

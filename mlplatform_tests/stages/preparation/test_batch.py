@@ -214,7 +214,7 @@ def test_batch_refuses_sums_that_are_not_exact() -> None:
 
 def test_batch_refuses_items_and_static_rows_that_are_not_unique() -> None:
     closings = Source("closings", table="closings", at="closed", key=("item",))
-    twice = frame("items", [{"item": 1, "due": START, "k": "a"}] * 2)
+    twice = frame("items", [{"item": 1, "due": START, "k": k} for k in "ab"])
     none = frame("closings", [])
     doubled = refused(declared(Open(items, closings, "k", "count", "1h")), items=twice, closings=none)
     assert "source 'items' has items with the same key ('item',)" in doubled

@@ -1,5 +1,6 @@
 """Fitted sets: codes of categories, one row = one line of the matrix to the bit, ids."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlplatform.errors import ConfigurationError, FeatureSetMismatch
-from mlplatform.features import Category, FeatureSet, Row, Spine, col
-from mlplatform.stages.preparation.fitted import FittedFeatureSet, fit
+from mlplatform.features import Category, FeatureSet, Row, Spine, TargetRate, col
+from mlplatform.stages.preparation.fitted import FittedFeatureSet, Rates, fit
 
 SPINE = Spine(
     "orders",
@@ -110,3 +111,144 @@ def test_json_of_something_else_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="this JSON is not a fitted feature set") as caught:
         FittedFeatureSet.from_json(SET.to_json())
     assert caught.value.hint
+
+
+RATED = FeatureSet(
+    "orders",
+    SPINE,
+    (
+        TargetRate("shop", weight=2),
+        Category("item"),
+        TargetRate(("shop", "n"), name="rate"),
+        Row("half", col("n")),
+    ),
+)
+RATED_SCHEMA = {
+    "target_rate_by_shop": pl.String, "item": pl.String, "rate": pl.String, "half": pl.Float64
+}  # fmt: skip
+
+
+def rated(*shops: str | None) -> pl.DataFrame:
+    rows = [(shop, "x", None if shop is None else f"{shop}\x1f1", 0.5) for shop in shops]
+    return pl.DataFrame(rows, schema=RATED_SCHEMA, orient="row")
+
+
+RATED_ROWS = rated("a", "a", "a", "b", None, "c")
+LABEL = pl.Series("late", [True, True, False, False, True, True])
+RATES = fit(RATED, RATED_ROWS, LABEL)
+
+
+class TestTargetRates:
+    def test_a_rate_is_drawn_to_the_overall_rate(self) -> None:
+        found = RATES.rates["target_rate_by_shop"]
+        overall = 4 / 6
+        assert found.overall == overall
+        assert found.by_key == {
+            "a": (2 + 2 * overall) / (3 + 2),
+            "b": (0 + 2 * overall) / (1 + 2),
+            "c": (1 + 2 * overall) / (1 + 2),
+        }
+        assert RATES.rates["rate"].by_key["a\x1f1"] == (2 + 20 * overall) / (3 + 20)
+        assert RATES.categories == {"item": 1}
+
+    def test_unknown_and_missing_get_the_overall_rate(self) -> None:
+        matrix = RATES.matrix(rated("a", "new", None))
+        rates = RATES.rates["target_rate_by_shop"]
+        assert matrix[:, 0].tolist() == [rates.by_key["a"], rates.overall, rates.overall]
+        assert matrix[1, 2] == matrix[2, 2] == rates.overall
+
+    @given(st.lists(st.sampled_from(["a", "b", "c", "new", "", None]), min_size=1, max_size=6))
+    def test_one_row_is_a_line_of_the_matrix_to_the_bit(self, shops: list[str | None]) -> None:
+        rows, encode = rated(*shops), RATES.encoder()
+        lines = [np.array(encode(row)).tobytes() for row in rows.iter_rows()]
+        assert [line.tobytes() for line in RATES.matrix(rows)] == lines
+
+    def test_the_order_of_the_rows_changes_no_bit(self) -> None:
+        assert fit(RATED, RATED_ROWS.reverse(), LABEL.reverse()) == RATES
+        assert fit(RATED, RATED_ROWS, LABEL.cast(pl.Float64)).to_json() == RATES.to_json()
+
+    def test_json_and_id_hold_the_rates(self) -> None:
+        again = FittedFeatureSet.from_json(RATES.to_json())
+        assert again == RATES
+        assert again.matrix(RATED_ROWS).tobytes() == RATES.matrix(RATED_ROWS).tobytes()
+        other = RATES.rates | {"rate": Rates(0.5, {})}
+        assert FittedFeatureSet(RATED, RATES.levels, other).id != RATES.id
+        assert fit(RATED, RATED_ROWS, ~LABEL).id != RATES.id
+        assert (
+            b"rates" not in FITTED.to_json()
+        )  # sets without rates keep the id they had before there were any
+
+    def test_a_training_row_does_not_see_its_own_label(self) -> None:
+        shops = ["a", "b", "a", None, "b"] * 8
+        rows, label = rated(*shops), pl.Series("late", [n % 3 == 0 for n in range(40)])
+        whole = fit(RATED, rows, label).training_matrix(rows, label)
+        for row in (0, 7, 39):
+            turned = label.to_list()
+            turned[row] = not turned[row]
+            other = pl.Series("late", turned)
+            again = fit(RATED, rows, other).training_matrix(rows, other)
+            assert again[row].tobytes() == whole[row].tobytes()
+            assert again.tobytes() != whole.tobytes()
+
+    def test_the_rate_of_a_training_row_is_that_of_the_other_folds(self) -> None:
+        shops = ["a", "b", "a", "b", "a", "a", "b"] * 6
+        rows, label = rated(*shops), pl.Series("late", [n % 4 < 2 for n in range(42)])
+        fitted = fit(RATED, rows, label)
+        others = pl.Series([n % 5 != 3 for n in range(42)])
+        expected = fit(RATED, rows.filter(others), label.filter(others)).matrix(rows.filter(~others))
+        got = fitted.training_matrix(rows, label)[(~others).to_numpy()]
+        assert got.tobytes() == expected.tobytes()
+        assert FITTED.training_matrix(TRAINING, LABEL.head(4)).tobytes() == FITTED.matrix(TRAINING).tobytes()
+
+    def test_a_rate_may_be_the_only_feature(self) -> None:
+        alone = fit(RATED.only(["rate"]), RATED_ROWS, LABEL)
+        both = fit(RATED.only(["rate", "half"]), RATED_ROWS, LABEL)
+        got = alone.training_matrix(RATED_ROWS, LABEL)
+        assert got.tolist() == both.training_matrix(RATED_ROWS, LABEL)[:, :1].tolist()
+        assert got.tolist() != alone.matrix(RATED_ROWS).tolist()
+
+    def test_only_the_rates_that_are_left_are_fitted(self) -> None:
+        assert list(fit(RATED.only(["rate", "half"]), RATED_ROWS, LABEL).rates) == ["rate"]
+        assert fit(RATED.only(["half"]), RATED_ROWS).rates == {}
+
+    @pytest.mark.parametrize(
+        ("label", "said"),
+        [
+            (None, "'target_rate_by_shop' is a target rate, but no label was given"),
+            (LABEL.head(3), "6 rows with 3 labels"),
+            (pl.Series("late", [1, 0, 2, 0, 0, 1]), "label 'late' has 1 values that are neither 0 nor 1"),
+            (pl.Series("late", [1, 0, None, 0, 0, 1]), "label 'late' has 1 values that are neither"),
+        ],
+    )
+    def test_a_label_that_does_not_fit_is_refused(self, label: pl.Series | None, said: str) -> None:
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            fit(RATED, RATED_ROWS, label)
+        assert caught.value.hint
+
+    def test_no_rows_are_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match="0 rows with 0 labels"):
+            fit(RATED, RATED_ROWS.clear(), LABEL.clear())
+        with pytest.raises(ConfigurationError, match="0 rows with 0 labels"):
+            RATES.training_matrix(RATED_ROWS.head(1), LABEL.head(1))
+
+    @pytest.mark.parametrize(
+        ("feature", "said"),
+        [
+            (lambda: TargetRate(()), r"TargetRate\(\(\), weight=20\); allowed: at least one fact"),
+            (lambda: TargetRate("shop", weight=-1), "weight=-1"),
+            (
+                lambda: FeatureSet("o", SPINE, [TargetRate("asked")]),
+                r"'asked' \(time\); allowed: .*shop, item, n",
+            ),
+            (lambda: FeatureSet("o", SPINE, [TargetRate(("shop", "x"))]), r"'x' \(no fact\); allowed"),
+            (
+                lambda: FeatureSet("o", SPINE, [TargetRate("n", name="r"), Row("s", col("r") + 1)]),
+                "feature 's' reads r; known at that point",
+            ),
+            (lambda: FeatureSet("o", SPINE, [TargetRate("n", name="shop")]), "'shop' is used twice"),
+        ],
+    )
+    def test_a_declaration_that_cannot_be_is_refused(self, feature: Callable[[], object], said: str) -> None:
+        with pytest.raises(ConfigurationError, match=said) as caught:
+            feature()
+        assert caught.value.hint

@@ -1,0 +1,159 @@
+"""Runs the Online Data Preparation Service: `python -m mlplatform.online.preparation_server USE_CASE …`.
+
+One process: HTTP for its health on the event loop, and a thread per use case that prepares. `--partition K
+--of N` makes it answer for its share of the keys only. It must not read declarations: what it has to know of
+a use case was published in the home (streams.py).
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio.to_thread
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from mlplatform.crosscutting.bus import open_bus
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import MlplatformError, NotFound
+from mlplatform.online.preparation import Preparation
+from mlplatform.online.server import config_of, listen
+from mlplatform.online.streams import Streams, published
+from mlplatform.stores.lake import Lake
+
+_LOG = logging.getLogger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def serve(settings: Settings, use_cases: Sequence[str], *, partition: int = 0, of: int = 1) -> None:
+    """Prepare the use cases until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    NotFound
+        if nothing was published of a use case.
+    BusError
+        if no broker answers.
+    ServiceError
+        if the address cannot be listened on, or another process has this share.
+    """
+    told = [_streams(settings, name) for name in use_cases]
+    listening = listen(settings.host, settings.preparation_port, "MLPLATFORM_PREPARATION_PORT")
+    with ExitStack() as stack:
+        bus = stack.enter_context(closing(open_bus(settings.broker_url)))
+        lake = stack.enter_context(closing(Lake.from_settings(settings)))
+        locks = settings.home / "streams"
+        preparations = [
+            stack.enter_context(
+                closing(Preparation(bus, lake, streams, locks=locks, partition=partition, of=of))
+            )
+            for streams in told
+        ]
+        app = application(preparations)
+        # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config_of(app)).run(sockets=[listening])
+
+
+def application(preparations: Sequence[Preparation]) -> FastAPI:
+    """Health and status; its lifespan runs the preparations."""
+    app = FastAPI(title="mlplatform preparation", lifespan=_Running(preparations).lifespan, redoc_url=None)
+
+    @app.get("/health/live", tags=["health"], summary="The process answers")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/health/ready", tags=["health"], summary="Every use case is prepared without trouble")
+    async def ready() -> JSONResponse:
+        troubles = {each.use_case: each.trouble for each in preparations if each.trouble}
+        return JSONResponse({"ready": not troubles, "trouble": troubles}, 503 if troubles else 200)
+
+    @app.get("/v1/status", tags=["health"], summary="How far each use case is prepared")
+    async def status() -> dict[str, Any]:
+        return {"use_cases": {each.use_case: _status(each) for each in preparations}}
+
+    return app
+
+
+def _status(preparation: Preparation) -> dict[str, Any]:
+    newest = _EPOCH + timedelta(microseconds=preparation.clock_us)
+    return {
+        "share": preparation.share,
+        "position": preparation.position,
+        "newest_event": newest.isoformat() if preparation.clock_us else None,
+        "rows": preparation.rows,
+        "pending": preparation.pending,
+        "refused": preparation.refused,
+        "unreadable": preparation.unreadable,
+        "trouble": preparation.trouble,
+    }
+
+
+class _Running:
+    """The preparations' threads, from the app's start to its end."""
+
+    def __init__(self, preparations: Sequence[Preparation]) -> None:
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._run, args=(each,), name=f"prepare-{each.use_case}")
+            for each in preparations
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Runs them; the end waits for what is being committed."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                await anyio.to_thread.run_sync(thread.join)
+
+    def _run(self, preparation: Preparation) -> None:
+        try:
+            preparation.run(self._stop)
+        except BaseException:
+            # A service that prepares nothing must not look well: it ends, and is started again.
+            _LOG.exception("the preparation of %s ended", preparation.use_case)
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise
+
+
+def _streams(settings: Settings, use_case: str) -> Streams:
+    found = published(settings.home, use_case)
+    if found is None:
+        raise NotFound(
+            f"nothing was published of streams of {use_case!r} in {settings.home}.",
+            hint="Declare `sources` of a stream in defs.yaml; `mlplatform prepare` and `up` publish them.",
+        )
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare the use cases named in the arguments; the exit code."""
+    parser = argparse.ArgumentParser(prog="mlplatform.online.preparation_server")
+    parser.add_argument("use_cases", nargs="+", metavar="USE_CASE")
+    parser.add_argument("--partition", type=int, default=0, metavar="K")
+    parser.add_argument("--of", type=int, default=1, metavar="N")
+    asked = parser.parse_args(arguments)
+    try:
+        serve(Settings.load(), asked.use_cases, partition=asked.partition, of=asked.of)
+    except MlplatformError as error:
+        print(f"{error}\n{error.hint}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The table `served` of a use case: what was asked online, what the model saw, and what was answered.
+
+It must not open a lake: columns and rows in, frames out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from mlplatform.stages.preparation.declarations import FactType
+from mlplatform.stages.scoring.score import Answer
+from mlplatform.stores.lake_sql import KEY
+
+SERVED = "served"
+INSTANT = pl.Datetime("us", "UTC")
+OWN: dict[str, pl.DataType] = {
+    "prediction_id": pl.String(),
+    "as_of": INSTANT,
+    "version": pl.Int64(),
+    "digest": pl.String(),
+    "feature_set": pl.String(),
+    "score": pl.Float64(),
+    "vector": pl.List(pl.Float64()),
+    KEY: pl.String(),
+}
+"""Columns beside the facts; `vector` is the encoded row in the order of the fitted feature set."""
+_KINDS: dict[FactType, pl.DataType] = {
+    "string": pl.String(),
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "time": INSTANT,
+    "bool": pl.Boolean(),
+}
+
+Facts = Mapping[str, Any]
+Served = tuple[Mapping[str, FactType], Facts, list[float], Answer]
+"""The types of the facts, the facts (times as µs), the encoded row, and the answer."""
+
+
+def column_of(fact: str) -> str:
+    """The column of a fact; one that is called like a column of ours gets a longer name."""
+    return f"fact_{fact}" if fact in OWN else fact
+
+
+def frame(answers: Sequence[Served], partition: str) -> pl.DataFrame:
+    """Rows of answers that have the same types of facts."""
+    types = answers[0][0]
+    columns = [
+        pl.Series(column_of(name), [facts[name] for _, facts, _, _ in answers], _physical(kind)).cast(
+            _KINDS[kind]
+        )
+        for name, kind in types.items()
+    ]
+    said = [answer for _, _, _, answer in answers]
+    own: dict[str, list[Any]] = {
+        name: [getattr(answer, name) for answer in said]
+        for name in ("prediction_id", "as_of", "version", "digest", "feature_set", "score")
+    }
+    own |= {"vector": [row for _, _, row, _ in answers], KEY: [partition] * len(answers)}
+    return pl.DataFrame(columns).with_columns(pl.Series(name, own[name], OWN[name]) for name in OWN)
+
+
+def _physical(kind: FactType) -> pl.DataType:
+    return pl.Int64() if kind == "time" else _KINDS[kind]

@@ -1,0 +1,142 @@
+"""Scoring with the stream: an accepted event is visible to the next score, a broker may be away."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mlplatform.crosscutting.bus import Bus, open_bus
+from mlplatform.crosscutting.bus.memory import MemoryBus
+from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
+from mlplatform.errors import BusError
+from mlplatform.online.archiver import Archiver
+from mlplatform.online.events import messages
+from mlplatform.online.recovery import StreamFollowing
+from mlplatform.online.streams import publish
+from mlplatform.online.warmup import Memory, warm
+from mlplatform.stages.preparation import batch
+from mlplatform.stores.lake import Lake
+from mlplatform.stores.raw import RawStore
+from mlplatform_tests.crosscutting.brokers import Broker
+from mlplatform_tests.online.stream_world import STREAM, events, fill, streams, world_orders
+from mlplatform_tests.online.world import FEATURES, SHOPS, USE_CASE
+
+FRAME = world_orders()
+EVENTS = events(FRAME)
+SPINE = FEATURES.spine
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    publish(tmp_path, streams())
+    with closing(Lake(tmp_path / "catalog.sqlite", tmp_path / "data")) as opened:
+        fill(opened, FRAME)
+        yield opened
+
+
+class Shared(MemoryBus):
+    """A bus in memory that its users close and open again."""
+
+    def close(self) -> None:
+        """It stays."""
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.002)
+
+
+def send(bus: Bus, first: int, last: int) -> int:
+    return bus.publish_many(SOURCE_EVENT, messages(USE_CASE, STREAM, EVENTS[first:last]))[-1]
+
+
+def position(following: StreamFollowing, memory: Memory) -> int:
+    return int(following.status(USE_CASE, memory).get("position", 0))
+
+
+def assert_as_batch(memory: Memory, cut: int) -> None:
+    """Questions of the newest orders that memory knows get the vectors of the batch executor."""
+    now = EVENTS[cut - 1].time
+    asked = FRAME.filter(FRAME["placed"] <= now).tail(20)
+    expected = batch.compute(FEATURES, asked, {"orders": FRAME, "shops": SHOPS})
+    for row, features in zip(asked.iter_rows(named=True), expected.iter_rows(named=True), strict=True):
+        facts = {name: row[name] for name in SPINE.facts}
+        facts["placed"] = round(row["placed"].timestamp()) * 1_000_000
+        assert memory.features.vector(facts) == [features[name] for name in FEATURES.names]
+
+
+def test_a_memory_catches_up_before_it_is_used_and_is_kept_up_to_date(lake: Lake, tmp_path: Path) -> None:
+    bus, half = Shared(), len(EVENTS) // 2
+    send(bus, 0, half - 50)
+    store, lock = RawStore(tmp_path / "raw", lake), tmp_path / "lock"
+    with closing(Archiver(bus, store, USE_CASE, [STREAM], lock=lock, seconds=0)) as archiver:
+        archiver.poll()
+    last = send(bus, half - 50, half)
+    following, memory = StreamFollowing(tmp_path, lake, lambda: bus), warm(lake, USE_CASE, FEATURES)
+    following.join(USE_CASE, memory)
+    assert position(following, memory) == last
+    assert_as_batch(memory, half)
+    newest = send(bus, half, half + 100)
+    until(lambda: position(following, memory) == newest, "the events were never applied")
+    assert_as_batch(memory, half + 100)
+    status = following.status(USE_CASE, memory)
+    assert (status["lag"], status["trouble"], status["unreadable"]) == (0, "", 0)
+    assert status["newest_event"] == EVENTS[half + 99].time.isoformat()
+    following.follower.retain([])
+    assert following.status(USE_CASE, memory) == {}
+    following.follower.stop()
+
+
+def test_without_a_broker_memory_is_used_and_trouble_is_told(lake: Lake, tmp_path: Path) -> None:
+    bus: list[Bus] = []
+
+    def opened() -> Bus:
+        if not bus:
+            raise BusError("No broker answers.", hint="Start it.")
+        return bus[0]
+
+    following, memory = StreamFollowing(tmp_path, lake, opened), warm(lake, USE_CASE, FEATURES)
+    following.join(USE_CASE, memory)
+    until(lambda: "No broker answers" in following.status(USE_CASE, memory)["trouble"], "it was not told")
+    there = Shared()
+    newest = send(there, 0, 60)
+    bus.append(there)
+    until(lambda: position(following, memory) == newest, "it was never followed")
+    assert_as_batch(memory, 60)
+    until(lambda: following.status(USE_CASE, memory)["trouble"] == "", "trouble stays")
+    following.follower.stop()
+
+
+def test_a_use_case_without_streams_is_as_it_was(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "streams" / f"{USE_CASE}.json").unlink()
+
+    def opened() -> Bus:
+        raise AssertionError("nobody is to be asked")
+
+    following, memory = StreamFollowing(tmp_path, lake, opened), warm(lake, USE_CASE, FEATURES)
+    following.join(USE_CASE, memory)
+    assert following.status(USE_CASE, memory) == {}
+
+
+def test_a_killed_broker_leaves_no_gap(lake: Lake, tmp_path: Path) -> None:
+    with Broker(tmp_path / "broker") as broker:
+        following = StreamFollowing(tmp_path, lake, lambda: open_bus(broker.url))
+        memory = warm(lake, USE_CASE, FEATURES)
+        with closing(open_bus(broker.url)) as bus:
+            following.join(USE_CASE, memory)
+            for start in range(0, 200, 50):
+                newest = send(bus, start, start + 50)
+                os.kill(broker.pid, signal.SIGKILL)
+                broker.wait_restarted()
+            until(lambda: position(following, memory) == newest, "the events were never applied")
+        target = following.follower.target_of(memory.features)
+        assert target is not None
+        assert target.applied == 200
+        assert_as_batch(memory, 200)
+        following.follower.stop()
