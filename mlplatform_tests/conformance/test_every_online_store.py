@@ -289,7 +289,7 @@ def test_a_foreign_value_is_an_error_and_no_vector(valkey: ValkeyServer) -> None
     namespace = f"case {next(_numbers)}"
     store = open_online_store(valkey.url, one(COUNT), namespace)
     store.event("events", event(0))
-    (key,) = [key for key in _keys(valkey, namespace) if b"events:k:" in key]
+    (key,) = [key for key in _keys(valkey, namespace) if b"events:k:" in key and b":index" not in key]
     for foreign in (b"not msgpack", b"\xc1", b"\x91\x01", b"\x93\xa1x\x01\x01"):
         valkey.command("ZADD", key, str(START), foreign)
         with pytest.raises(StoreError, match="where a row of ours should be"):
