@@ -107,7 +107,7 @@ def test_its_whole_graph_materialises_to_the_tables_of_a_run(shop: Path, finishe
     beside = re.compile(r"batches|quarantine|condition_.*|repairs_.*")  # tables that are no assets
     tables = {name for name in first["rows"] if not beside.fullmatch(name)}
     assert told["materialised"] == sorted({*tables, "release"})
-    checks = ("contract", "condition", "no_leakage", "better_than_rate_table")
+    checks = ("contract", "condition", "no_leakage", "better_than_rate_table", "served_parity")
     assert told["checks"] == dict.fromkeys(checks, True)
     world.assert_same_tables(world.tables(home), world.tables(finished.home))
     status = world.cli("status", "--json", home=home, cwd=shop)

@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
-from datetime import date, datetime
+from datetime import datetime
 from heapq import merge
 from itertools import groupby
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,6 +15,7 @@ import polars as pl
 import typer
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.days import checked_days
 from mlplatform.cli.output import emit, out, progress
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
@@ -60,7 +61,8 @@ def replay(
 ) -> None:
     """Send the events of past days again; those of the last 24 hours that were sent before count once."""
     declared, settings = project.load(use_case_folder(use_case)), Settings.load()
-    days, factor = _days(declared, first, last), _speed(speed)
+    first = first or last or str(declared.config.days.last)
+    days, factor = checked_days(declared, first, last or first), _speed(speed)
     tables = _tables(declared, settings, *days)
     total = sum(1 for _ in events_of(declared, tables))
     kinds: Counter[str] = Counter()
@@ -207,24 +209,6 @@ def _tables(declared: Declared, settings: Settings, first: str, last: str) -> di
     if not any(found[name].height for name in declared.daily if name in found):
         raise NotFound(f"the cleaned tables have no rows of {first} to {last}.", hint=hint)
     return found
-
-
-def _days(declared: Declared, first: str, last: str) -> tuple[str, str]:
-    known = declared.config.days
-    first = first or last or str(known.last)
-    last = last or first
-    for text in (first, last):
-        try:
-            inside = known.first <= date.fromisoformat(text) <= known.last and len(text) == 10
-        except ValueError:
-            inside = False
-        if not inside:
-            raise typer.BadParameter(
-                f"got day {text!r}; allowed: {known.first} to {known.last}, written YYYY-MM-DD."
-            )
-    if last < first:
-        raise typer.BadParameter(f"--to {last} is before --from {first}.")
-    return first, last
 
 
 def _speed(text: str) -> float | None:

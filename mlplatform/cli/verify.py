@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from mlplatform.cli.app import Json, app, use_case_folder
+from mlplatform.cli.days import checked_days
 from mlplatform.cli.output import emit, err, out, progress
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
@@ -47,7 +48,8 @@ def parity(
     # Rows by the million, none of them in a cycle: looking for cycles again and again finds nothing.
     gc.disable()
     declared, settings = project.load(use_case_folder(use_case or _default())), Settings.load()
-    days = _days(declared, first, last)
+    known = declared.config.days
+    days = checked_days(declared, first or str(known.first), last or str(known.last))
     started = time.perf_counter()
     with closing(Lake.from_settings(settings)) as lake:
         champion = _champion(declared, settings)
@@ -101,23 +103,6 @@ def _default() -> str:
     """The use case if there is only one, else the one this package brings."""
     known = list(project.use_cases(Path.cwd()))
     return known[0] if len(known) == 1 else DEFAULT
-
-
-def _days(declared: Declared, first: str, last: str) -> tuple[str, str]:
-    known = declared.config.days
-    first, last = first or str(known.first), last or str(known.last)
-    for text in (first, last):
-        try:
-            inside = known.first <= date.fromisoformat(text) <= known.last and len(text) == 10
-        except ValueError:
-            inside = False
-        if not inside:
-            raise typer.BadParameter(
-                f"got day {text!r}; allowed: {known.first} to {known.last}, written YYYY-MM-DD."
-            )
-    if last < first:
-        raise typer.BadParameter(f"--to {last} is before --from {first}.")
-    return first, last
 
 
 def _print(result: dict[str, Any]) -> None:

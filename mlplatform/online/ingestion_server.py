@@ -5,22 +5,19 @@ end both, requests first. It must not read declarations: whoever starts it says 
 """
 
 import logging
-import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 
-import anyio.to_thread
 import uvicorn
-from fastapi import FastAPI
 
 from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError, MlplatformError
 from mlplatform.online.acceptor import Acceptor
 from mlplatform.online.archiver import Archiver
+from mlplatform.online.background import Background
 from mlplatform.online.ingestion_http import application
 from mlplatform.online.server import config_of, listen
 from mlplatform.stores.lake import Lake, Table
@@ -52,7 +49,8 @@ def serve(settings: Settings, streams: Streams, *, archive_seconds: float = 5.0)
             stack.enter_context(closing(_archiver(settings, bus, store, name, names, archive_seconds)))
             for name, names in streams.items()
         ]
-        app = application(Acceptor(bus, streams), archivers, lifespan=_Archiving(archivers).lifespan)
+        background = Background("archiver", archivers)
+        app = application(Acceptor(bus, streams), archivers, lifespan=background.lifespan)
         config = config_of(app)
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -85,38 +83,6 @@ def _archiver(
 ) -> Archiver:
     lock = settings.raw / f".archiver-{use_case}.lock"
     return Archiver(bus, store, use_case, streams, lock=lock, seconds=seconds)
-
-
-class _Archiving:
-    """The archivers' threads, from the app's start to its end."""
-
-    def __init__(self, archivers: Sequence[Archiver]) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(archiver,), name=f"archive-{archiver.use_case}")
-            for archiver in archivers
-        ]
-
-    @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        """Runs them; the end waits for the batches that are being written."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                await anyio.to_thread.run_sync(thread.join)
-
-    def _run(self, archiver: Archiver) -> None:
-        try:
-            archiver.run(self._stop)
-        except BaseException:
-            # A service that accepts and never archives must not look well: it ends, and is started again.
-            _LOG.exception("the archiver of %s ended", archiver.use_case)
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,16 +7,13 @@ a use case was published in the home (streams.py).
 
 import argparse
 import logging
-import os
 import signal
 import sys
-import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import anyio.to_thread
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
@@ -24,6 +21,7 @@ from fastapi.responses import JSONResponse
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, NotFound
+from mlplatform.online.background import Background
 from mlplatform.online.preparation import Preparation
 from mlplatform.online.server import config_of, listen
 from mlplatform.online.streams import Streams, published
@@ -66,7 +64,8 @@ def serve(settings: Settings, use_cases: Sequence[str], *, partition: int = 0, o
 
 def application(preparations: Sequence[Preparation]) -> FastAPI:
     """Health and status; its lifespan runs the preparations."""
-    app = FastAPI(title="mlplatform preparation", lifespan=_Running(preparations).lifespan, redoc_url=None)
+    background = Background("preparation", preparations)
+    app = FastAPI(title="mlplatform preparation", lifespan=background.lifespan, redoc_url=None)
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, bool]:
@@ -96,38 +95,6 @@ def _status(preparation: Preparation) -> dict[str, Any]:
         "unreadable": preparation.unreadable,
         "trouble": preparation.trouble,
     }
-
-
-class _Running:
-    """The preparations' threads, from the app's start to its end."""
-
-    def __init__(self, preparations: Sequence[Preparation]) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(each,), name=f"prepare-{each.use_case}")
-            for each in preparations
-        ]
-
-    @asynccontextmanager
-    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        """Runs them; the end waits for what is being committed."""
-        for thread in self._threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in self._threads:
-                await anyio.to_thread.run_sync(thread.join)
-
-    def _run(self, preparation: Preparation) -> None:
-        try:
-            preparation.run(self._stop)
-        except BaseException:
-            # A service that prepares nothing must not look well: it ends, and is started again.
-            _LOG.exception("the preparation of %s ended", preparation.use_case)
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise
 
 
 def _streams(settings: Settings, use_case: str) -> Streams:

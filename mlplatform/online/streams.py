@@ -64,7 +64,8 @@ def publish(home: Path, streams: Streams) -> Path:
         draft.replace(path)
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be written: {error}.", hint="Check space and permissions."
+            f"{path} cannot be written: {error}.",
+            hint="Check space and permissions, or set MLPLATFORM_HOME to another folder.",
         ) from error
     return path
 

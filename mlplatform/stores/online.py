@@ -135,7 +135,7 @@ def open_online_store(url: str, feature_set: FeatureSet, namespace: str, *, grac
     raise ConfigurationError(
         f"the online store's URL is {without_password(url)!r}; its scheme must be memory, "
         f"{', '.join(SERVERS)}.",
-        hint="Set MLPLATFORM_ONLINE_STORE to redis://127.0.0.1:6379/0, or unset it for memory://.",
+        hint="Give redis://127.0.0.1:6379/0, or memory:// for a store in process.",
     )
 
 

@@ -29,7 +29,7 @@ class Link:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StoreError(
                 f"the online store {self.url} does not answer: {str(error)[:200]}.",
-                hint="Start the server, or correct MLPLATFORM_ONLINE_STORE; memory:// needs none.",
+                hint="Start the server, or correct its URL; memory:// needs none.",
             ) from error
         except redis.ResponseError as error:
             raise StoreError(

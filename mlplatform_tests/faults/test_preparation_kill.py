@@ -137,6 +137,11 @@ def finish(home: Path, url: str, share: Share) -> None:
         preparation.poll(0.1)
 
 
+def is_stored(home: Path) -> bool:
+    with closing(lake_at(home)) as lake:
+        return stored(lake).height > 0
+
+
 def through_kills(home: Path, broker: Broker, kills: int, of: int, pause: float) -> None:
     home.mkdir()
     with closing(lake_at(home)) as lake:
@@ -150,7 +155,9 @@ def through_kills(home: Path, broker: Broker, kills: int, of: int, pause: float)
         assert zygote.stdout.readline() == "ready\n"
         publisher.start()
         try:
-            for number in range(kills):
+            for number in range(4 * kills):
+                if number >= kills and is_stored(home):
+                    break
                 killed(zygote, (number % of, of), number % 4 != 3, chance.uniform(0.1, 1.2))
                 if number % 3 == 1:
                     archive(home, broker.url)

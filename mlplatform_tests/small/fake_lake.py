@@ -29,9 +29,10 @@ class FakeLake:
     def write_all(self, writes: Sequence[Write]) -> None:
         """As `Lake.write_all`, without `evolve`."""
         after, shapes = dict(self._tables), dict(self._shapes)
-        for each in writes:
-            keys = None if each.partitions is None else sorted(set(each.partitions))
+        prepared = [(w, None if w.partitions is None else sorted(set(w.partitions))) for w in writes]
+        for each, keys in prepared:
             check_rows(each.table, each.frame, keys, allow_empty=each.allow_empty)
+        for each, keys in prepared:
             rows = plain(each.frame)
             shape = shapes.setdefault(each.table, rows.clear())
             if dict(shape.schema) != dict(rows.schema):

@@ -96,10 +96,11 @@ class DecisionTreeEstimator:
         tree = solver.fit(binned, training.y[rows]).tree_
         inner = tree.children_left >= 0
         nodes = np.arange(tree.node_count)
+        feature = np.where(inner, tree.feature, 0)  # a leaf has feature -2
         saved = Saved(
             names=training.names,
-            feature=np.where(inner, tree.feature, 0).tolist(),
-            threshold=[_threshold(edges[f], t) for f, t in zip(tree.feature, tree.threshold, strict=True)],
+            feature=feature.tolist(),
+            threshold=[_threshold(edges[f], t) for f, t in zip(feature, tree.threshold, strict=True)],
             missing_left=tree.missing_go_to_left.astype(bool).tolist(),
             left=np.where(inner, tree.children_left, nodes).tolist(),
             right=np.where(inner, tree.children_right, nodes).tolist(),
