@@ -45,10 +45,3 @@ class Compared:
     def equal(self) -> bool:
         """Whether something was compared and nothing differs."""
         return self.rows > 0 and not (self.unasked or self.different or self.scores_different)
-
-    def with_(self, other: "Compared") -> "Compared":
-        """Both as one."""
-        counts = {
-            name: value + getattr(other, name) for name, value in vars(self).items() if name != "examples"
-        }
-        return Compared(**counts, examples=[*self.examples, *other.examples][:MOST_EXAMPLES])

@@ -93,10 +93,7 @@ def warm_at(lake: Lake, use_case: str, feature_set: FeatureSet, moment_us: int) 
     features = OnlineFeatures(feature_set)
     features.advance(moment_us)
     for table, sources in _event_tables(feature_set).items():
-        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(table).items()}
-        known = {c: (moment - before - QUESTIONS, moment + QUESTIONS) for c, before in reach.items()}
-        columns = columns_of(feature_set.features, table)
-        frame = _plain(lake.read(Table(use_case, table), columns=columns, moments=known))
+        frame = _plain(_read(lake, use_case, feature_set, table, moment - QUESTIONS, moment + QUESTIONS))
         for source in sources:
             _take(features, source, frame)
     for table in feature_set.statics:
@@ -131,13 +128,21 @@ def _whole_from(oldest: str, newest: str, feature_set: FeatureSet, questions: ti
 
 
 def _read(
-    lake: Lake, use_case: str, feature_set: FeatureSet, table: str, whole_from: datetime | None = None
+    lake: Lake,
+    use_case: str,
+    feature_set: FeatureSet,
+    table: str,
+    whole_from: datetime | None = None,
+    until: datetime | None = None,
 ) -> pl.DataFrame:
-    """The columns that features read, of rows known within their reach; without `whole_from` all rows."""
+    """The columns that features read, of rows known from their reach before `whole_from` until `until`.
+
+    Without `whole_from` all rows; without `until` no end.
+    """
     columns, known = columns_of(feature_set.features, table), None
     if whole_from is not None:
         reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(table).items()}
-        known = {clock: (whole_from - before, None) for clock, before in reach.items()}
+        known = {clock: (whole_from - before, until) for clock, before in reach.items()}
     return lake.read(Table(use_case, table), columns=columns, moments=known)
 
 

@@ -6,6 +6,7 @@ is the release with the highest version; nothing is ever changed or deleted.
 
 import math
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -186,8 +187,21 @@ def _prepare_sqlite(engine: sa.Engine, url: sa.URL) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch a new file to write-ahead; SQLite refuses some who do so at once, without making them wait."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == ATTEMPTS:
+                raise
+            time.sleep(0.01 * attempt)
+        else:
+            return
 
 
 def _create(engine: sa.Engine) -> None:

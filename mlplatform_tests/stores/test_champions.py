@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import socket
 import sqlite3
+import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -139,6 +140,17 @@ def test_processes_that_promote_the_same_model_make_one_release(tmp_path: Path) 
         work = [pool.apply_async(_promote_one, (url(tmp_path), start)) for _ in range(PROCESSES)]
         assert [each.get(60) for each in work] == [1] * PROCESSES
     assert len(ChampionStore(url(tmp_path)).history("flight_delay")) == 1
+
+
+def test_a_new_file_that_another_process_holds_is_opened_when_it_lets_go(tmp_path: Path) -> None:
+    """With `timeout=0` SQLite never waits, nor does it for those who switch a file at the same instant."""
+    (tmp_path / "deep").mkdir()
+    other = sqlite3.connect(tmp_path / "deep" / "state.sqlite", check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.2, other.close)
+    release.start()
+    assert ChampionStore(url(tmp_path) + "?timeout=0").history("flight_delay") == ()
+    release.join()
 
 
 @pytest.mark.parametrize(
