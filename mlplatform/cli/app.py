@@ -43,6 +43,8 @@ def main() -> None:
     from mlplatform.cli import (  # noqa: F401  (register)
         announce,
         batches,
+        candidates,
+        champion,
         features,
         ingest,
         prepare,
@@ -50,11 +52,13 @@ def main() -> None:
         run,
         score,
         serve,
+        split,
         sql,
         status,
         up,
         validate,
         verify,
+        warm,
     )
 
     try:

@@ -21,6 +21,8 @@ class Settings:
     """SQLAlchemy URL of small relational state (champion history)."""
     broker_url: str
     """URL of the NATS server; the embedded one is started on it when it is local."""
+    online_store: str = "memory://"
+    """URL of the Online Feature Store: in each service's own memory, or a Valkey/Redis server for several."""
     host: str = "127.0.0.1"
     scoring_port: int = 8080
     ingestion_port: int = 8081
@@ -96,6 +98,7 @@ class Settings:
             home=home,
             state_url=env.get("MLPLATFORM_STATE_URL", f"sqlite:///{home / 'state.sqlite'}"),
             broker_url=env.get("MLPLATFORM_BROKER_URL", "nats://127.0.0.1:4222"),
+            online_store=env.get("MLPLATFORM_ONLINE_STORE", "memory://"),
             host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
             scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
             ingestion_port=_port(env, "MLPLATFORM_INGESTION_PORT", 8081),

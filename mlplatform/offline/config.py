@@ -9,11 +9,22 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from mlplatform import plugins, sources
 from mlplatform.errors import ConfigurationError
 from mlplatform.stages.evaluation import evaluators
+from mlplatform.stages.evaluation.constant import NAME as CONSTANT
+from mlplatform.stages.evaluation.rule import Rule
+from mlplatform.stages.evaluation.slices import MINIMUM_ROWS
 from mlplatform.stages.preparation import selectors
 from mlplatform.stages.segregation import splits
 from mlplatform.stages.training import models
@@ -37,13 +48,23 @@ def _zone(name: str) -> str:
     return name
 
 
+def _listed(value: Any) -> Any:
+    """One name is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _column(value: Any) -> Any:
+    """A slice written as its column's name."""
+    return {"column": value} if isinstance(value, str) else value
+
+
 SourceName = Annotated[str, _plugin(sources)]
 SplitName = Annotated[str, _plugin(splits)]
 SelectorName = Annotated[str, _plugin(selectors)]
 ModelType = Annotated[str, _plugin(models)]
 EvaluatorName = Annotated[str, _plugin(evaluators)]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Metric = Literal["log_loss", "brier", "roc_auc", "average_precision"]
+Metric = Literal["log_loss", "brier", "roc_auc", "average_precision", "rmse", "mae", "r2"]
 
 
 class _Section(BaseModel):
@@ -164,11 +185,42 @@ class Champion(_Section):
     """The rule that chooses, on the validation rows only."""
 
     metric: Metric = "log_loss"
-    minimum_gain: float = 0.0
-    beat: SafeName = "rate_table"
-    """The baseline: a model of this use case that every winner must beat."""
+    minimum_gain: float = Field(default=0.0, ge=0)
+    """In the metric's unit, against every baseline and the present champion."""
+    beat: Annotated[list[SafeName], BeforeValidator(_listed), Field(min_length=1)] = ["rate_table"]
+    """The baseline, or several: models of this use case, or `constant`, that every winner must beat."""
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    """Level at which the interval of the gain (whole days resampled) must lie above `surely_above`."""
+    surely_above: float = Field(default=0.0, ge=0)
+    slice_tolerance: float | None = Field(default=None, ge=0)
+    """On no slice may a winner be worse by more than this than the present champion, or else the baseline."""
+    max_calibration_error: float | None = Field(default=None, ge=0)
+    """Largest `ece` that a winner may have."""
     highest_plausible: dict[Metric, float] = {}
     """A candidate beyond this is refused as a probable leak."""
+
+    @property
+    def rule(self) -> Rule:
+        """This section as the champion rule."""
+        told = self.model_dump() | {"beat": tuple(self.beat)}
+        return Rule(**told)
+
+    @model_validator(mode="after")
+    def _meant(self) -> "Champion":
+        try:
+            _ = self.rule
+        except ConfigurationError as error:
+            raise ValueError(f"{error} {error.hint}".strip()) from error
+        return self
+
+
+class Slicing(_Section):
+    """A column whose levels are judged one by one; as text, only the column's name."""
+
+    column: str
+    """A key or a feature of the use case, or `month`, the month of the row's day."""
+    min_rows: int = Field(default=MINIMUM_ROWS, ge=1)
+    """A level with fewer rows has no figure."""
 
 
 class Model(_Section):
@@ -222,6 +274,8 @@ class UseCaseConfig(_Section):
         "calibration",
         "log_loss",
     ]
+    slices: list[Annotated[Slicing, BeforeValidator(_column)]] = []
+    """Columns by whose levels the deciding metric is shown, and limited by `champion.slice_tolerance`."""
     champion: Champion = Champion()
     drift: Drift = Drift()
     references: list[Reference] = []
@@ -249,10 +303,15 @@ class UseCaseConfig(_Section):
                     )
         if both := sorted(set(self.streams) & set(self.data_sets)):
             raise ValueError(f"streams has {both[0]!r}, which is a data set too; allowed: a name of its own")
-        if self.champion.beat not in self.models:
+        for name in self.champion.beat:
+            if name not in (*self.models, CONSTANT):
+                raise ValueError(
+                    f"champion.beat is {name!r}; allowed: a model of this use case "
+                    f"({', '.join(self.models)}) or {CONSTANT}"
+                )
+        if self.champion.slice_tolerance is not None and not self.slices:
             raise ValueError(
-                f"champion.beat is {self.champion.beat!r}; allowed: a model of this use case "
-                f"({', '.join(self.models)})"
+                "champion.slice_tolerance is set, but slices is empty; allowed: at least one column in slices"
             )
         if not self.days.first < self.split.as_of <= self.days.last:
             raise ValueError(

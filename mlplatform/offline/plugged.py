@@ -4,7 +4,7 @@ selection.
 Apart from `declared.py` because it imports every model's library. It must not train or read anything.
 """
 
-import inspect
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -12,7 +12,7 @@ from mlplatform import plugins
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.declared import Declared
 from mlplatform.stages.preparation import selection
-from mlplatform.stages.segregation import splits
+from mlplatform.stages.segregation import strategies
 from mlplatform.stages.segregation.dataset import segregate
 from mlplatform.stages.training import models
 
@@ -30,17 +30,25 @@ def check_plugins(declared: Declared) -> None:
             plugins.find(models, model.type).build(**model.params)
         except ConfigurationError as error:
             raise ConfigurationError(f"models.{name}.params: {error}", hint=error.hint) from error
+    _check_split(declared)
+    _check_selection(declared)
+
+
+def _check_split(declared: Declared) -> None:
+    """Columns that options name are taken on trust: which a cleaned table has is known when it is there."""
     spine, label = declared.feature_set.spine, declared.config.label.column
-    columns = {**dict.fromkeys([*spine.key, "partition_key"], pl.String), label: pl.Boolean}
-    options = split_options(declared, str(declared.config.split.as_of))
-    strategy = declared.config.split.strategy
+    strategy, options = (
+        declared.config.split.strategy,
+        split_options(declared, str(declared.config.split.as_of)),
+    )
+    named = [value for value in options.values() if isinstance(value, str) and value.isidentifier()]
+    columns = {**dict.fromkeys([*named, *spine.key, "partition_key"], pl.String), label: pl.Boolean}
     try:
         segregate(
             pl.DataFrame(schema=columns), strategy=strategy, options=options, keys=spine.key, label=label
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"split.options: {error}", hint=error.hint) from error
-    _check_selection(declared)
 
 
 def _check_selection(declared: Declared) -> None:
@@ -53,8 +61,17 @@ def _check_selection(declared: Declared) -> None:
         raise ConfigurationError(f"selection.options: {error}", hint=error.hint) from error
 
 
-def split_options(declared: Declared, as_of: str) -> dict[str, object]:
-    """The declared options, and what every strategy by time is told."""
-    takes = inspect.signature(plugins.find(splits, declared.config.split.strategy).split).parameters
-    told: dict[str, object] = {"time": "partition_key", "as_of": as_of}
-    return {**{name: value for name, value in told.items() if name in takes}, **declared.config.split.options}
+def split_options(
+    declared: Declared, as_of: str, strategy: str = "", given: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """What a strategy (empty: the declared one) is told: the day, the column of days, its options.
+
+    Declared options are those of the declared strategy; another gets only those `given`, which come first.
+    """
+    config = declared.config.split
+    chosen = strategy or config.strategy
+    told: dict[str, object] = {"time": "partition_key"}
+    if "as_of" in strategies.find(chosen).takes:
+        told["as_of"] = as_of
+    own = config.options if chosen == config.strategy else {}
+    return {**told, **own, **(given or {})}

@@ -8,6 +8,9 @@ from mlplatform.errors import NotFound
 from mlplatform.offline.declared import Declared
 from mlplatform.stores.lake import Lake
 
+MONTH = "month"
+"""A column to slice by that every row has: the month of its day."""
+
 
 def of_part(declared: Declared, lake: Lake, as_of: str, part: str) -> pl.DataFrame:
     """Features, `label` and `day` of the questions in one part of a split, in order of day and key.
@@ -41,3 +44,16 @@ def of_part(declared: Declared, lake: Lake, as_of: str, part: str) -> pl.DataFra
 def labels(rows: pl.DataFrame) -> npt.NDArray[np.float64]:
     """The labels as 0.0 and 1.0."""
     return rows["label"].cast(pl.Float64).to_numpy()
+
+
+def sliceable(declared: Declared) -> list[str]:
+    """The columns that rows can be sliced by."""
+    feature_set = declared.feature_set
+    return list(dict.fromkeys([*feature_set.spine.key, *feature_set.names, MONTH]))
+
+
+def column(rows: pl.DataFrame, name: str) -> pl.Series:
+    """A column to slice rows by; `month` is that of the row's day unless a feature has this name."""
+    if name == MONTH and name not in rows.columns:
+        return rows["day"].str.head(7).alias(MONTH)
+    return rows[name]

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mlplatform.errors import FeatureError, FeatureSetMismatch, RequestError
+from mlplatform.errors import FeatureError, FeatureSetMismatch, RequestError, StoreError
 from mlplatform.online.facts import Facts, FactsReader
-from mlplatform.online.warmup import Memory
 from mlplatform.stages.deployment.release import Release
 from mlplatform.stages.preparation.declarations import FactType, FeatureSet
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, PredictionIds, is_positive
 from mlplatform.stages.training.candidate import open_model
 from mlplatform.stores.candidates import CandidateStore
+from mlplatform.stores.warmup import Memory
 
 OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer], None]
 """Takes the types of the facts, the facts, the encoded row and the answer; must return at once."""
@@ -53,7 +53,7 @@ class Bundle:
         ------
         RequestError
             400 if the features cannot be computed from these facts; 422 if the question lies before what is
-            kept in memory, where windows would silently be short.
+            kept in memory, where windows would silently be short; 503 if a shared online store is away.
         """
         features = self.memory.features
         try:
@@ -68,6 +68,8 @@ class Bundle:
                 f"the features cannot be computed from these facts: {str(error)[:200]}",
                 hint="Check times and numbers for values that cannot be.",
             ) from error
+        except StoreError as error:
+            raise RequestError(str(error)[:300], status=503, hint=error.hint) from error
         answer = self._answer(row, tuple(facts.values()), as_of)
         if served is not None:
             served(self.facts.types, facts, row, answer)

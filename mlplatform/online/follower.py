@@ -19,6 +19,7 @@ from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError, FeatureError, MlplatformError
 from mlplatform.online.event_rows import EventRows, microseconds
 from mlplatform.stages.preparation.online import OnlineFeatures
+from mlplatform.stores.online import OnlineStore
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 512
@@ -33,7 +34,7 @@ class Target:
     """One memory of features that events of a use case's streams are applied to."""
 
     use_case: str
-    features: OnlineFeatures
+    features: OnlineFeatures | OnlineStore
     rows: EventRows
     position: int = 0
     """Of the bus: everything up to it was applied."""
@@ -109,13 +110,13 @@ class Follower:
             time.sleep(0.005)
         return True
 
-    def retain(self, features: Iterable[OnlineFeatures]) -> None:
+    def retain(self, features: Iterable[OnlineFeatures | OnlineStore]) -> None:
         """Forget the targets of all other features."""
         kept = {id(each) for each in features}
         with self._lock:
             self._targets = tuple(target for target in self._targets if id(target.features) in kept)
 
-    def target_of(self, features: OnlineFeatures) -> Target | None:
+    def target_of(self, features: OnlineFeatures | OnlineStore) -> Target | None:
         """The target of these features."""
         return next((target for target in self._targets if target.features is features), None)
 

@@ -27,9 +27,10 @@ from mlplatform.online.prepared_store import PreparedStore, State
 from mlplatform.online.questions import Asker, Pending, Question, key_partitions
 from mlplatform.online.recovery import first_event_us, horizon
 from mlplatform.online.streams import Streams
-from mlplatform.online.warmup import warm_at
 from mlplatform.stages.preparation.online import OnlineFeatures
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.online import OnlineStore
+from mlplatform.stores.warmup import warm_at
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 512
@@ -47,6 +48,7 @@ class Preparation:
     ----------
     locks : folder of the lock files, one per partition of the keys.
     partition, of : of `of` processes this is number `partition`; it answers the questions of its keys only.
+    shared : the online store of several machines, which is told every event too.
     most, seconds : answers are committed after so many, or so long after the first one.
 
     Raises
@@ -64,6 +66,7 @@ class Preparation:
         locks: Path,
         partition: int = 0,
         of: int = 1,
+        shared: OnlineStore | None = None,
         most: int = 2_000,
         seconds: float = 1.0,
         clock: Callable[[], datetime] = utc_now,
@@ -77,7 +80,7 @@ class Preparation:
         self._owned = key_partitions(partition, of)
         about = self._feature_set, self._asker, self._owned, self.share
         self._store = PreparedStore(lake, self.use_case, *about)
-        self._most, self._seconds = most, seconds
+        self._most, self._seconds, self._shared = most, seconds, shared
         self._following: Following[SourceEvent] | None = None
         self._pending = Pending(self._owned)
         self._locks = ExitStack()
@@ -139,6 +142,8 @@ class Preparation:
                     return len(received)  # it began anew
             self._passed(each.sequence, message.id)
         self._features.advance(self.clock_us)
+        if self._shared is not None:
+            self._shared.advance(self.clock_us)
         waited = time.monotonic() - self._since
         if len(self._answers) >= self._most or waited >= (self._seconds if self._answers else _IDLE_SECONDS):
             self._commit()
@@ -192,6 +197,8 @@ class Preparation:
                 self.clock_us = moment
                 self._answer(position)
             self._features.event(*found)
+            if self._shared is not None:
+                self._shared.event(*found)
         except FeatureError as error:
             self.unreadable += 1
             _LOG.warning("%s: event %d is left out: %s", self.use_case, position, error)

@@ -26,6 +26,7 @@ from mlplatform.online.preparation import Preparation
 from mlplatform.online.server import config_of, listen
 from mlplatform.online.streams import Streams, published
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.online import OnlineStore, open_online_store, shared
 
 _LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,17 +50,22 @@ def serve(settings: Settings, use_cases: Sequence[str], *, partition: int = 0, o
         bus = stack.enter_context(closing(open_bus(settings.broker_url)))
         lake = stack.enter_context(closing(Lake.from_settings(settings)))
         locks = settings.home / "streams"
-        preparations = [
-            stack.enter_context(
-                closing(Preparation(bus, lake, streams, locks=locks, partition=partition, of=of))
-            )
-            for streams in told
-        ]
+        preparations = []
+        for streams in told:
+            store = _shared(settings, streams)
+            made = Preparation(bus, lake, streams, locks=locks, partition=partition, of=of, shared=store)
+            preparations.append(stack.enter_context(closing(made)))
         app = application(preparations)
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config_of(app)).run(sockets=[listening])
+
+
+def _shared(settings: Settings, streams: Streams) -> OnlineStore | None:
+    if not shared(settings.online_store):
+        return None
+    return open_online_store(settings.online_store, streams.features(), streams.use_case)
 
 
 def application(preparations: Sequence[Preparation]) -> FastAPI:

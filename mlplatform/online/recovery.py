@@ -17,9 +17,9 @@ from mlplatform.online.archived import Archived, archived
 from mlplatform.online.event_rows import EventRows, microseconds, schemas
 from mlplatform.online.follower import Follower, Target
 from mlplatform.online.streams import Streams, published
-from mlplatform.online.warmup import Memory
 from mlplatform.stages.preparation.declarations import FeatureSet
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.warmup import Memory
 
 _LOG = logging.getLogger(__name__)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

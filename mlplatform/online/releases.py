@@ -14,16 +14,17 @@ from pathlib import Path
 
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import MlplatformError, ServiceError
+from mlplatform.errors import MlplatformError, NotFound, ServiceError
 from mlplatform.online.bundle import Bundle, open_bundle
 from mlplatform.online.recovery import StreamFollowing
 from mlplatform.online.replies import sentence
-from mlplatform.online.warmup import Memory, fingerprint, warm
 from mlplatform.stages.deployment.release import Release
 from mlplatform.stages.preparation.declarations import FeatureSet
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.online import open_online_store, shared, without_password
+from mlplatform.stores.warmup import Memory, fingerprint, warm
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class Releases:
         changes when anything is committed to the lake; cheap.
     stream
         what every warmed memory joins before it is used.
+    online_store
+        URL of the Online Feature Store; one that is shared is asked for every vector, and others fill it.
     retry
         seconds until a release that could not be loaded is tried again.
     """
@@ -55,6 +58,7 @@ class Releases:
         *,
         lake_stamp: Callable[[], object] = lambda: None,
         stream: StreamFollowing | None = None,
+        online_store: str = "memory://",
         retry: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,7 +72,7 @@ class Releases:
         self.stream = stream
         """Brings events into the memories in use; None where nothing is followed."""
         self._lake, self._candidates, self._use_cases = lake, candidates, use_cases
-        self._open_champions = open_champions
+        self._open_champions, self._online_store = open_champions, online_store
         self._champions: ChampionStore | None = None
         self._lake_stamp, self._retry, self._clock = lake_stamp, retry, clock
         self._stamp: object = None
@@ -88,6 +92,7 @@ class Releases:
             lambda: sorted({*use_cases, *_with_candidates(settings.candidates)}),
             lake_stamp=lambda: _stamp_of(settings.lake_catalog),
             stream=StreamFollowing(settings.home, lake, lambda: open_bus(settings.broker_url)),
+            online_store=settings.online_store,
         )
 
     def poll(self) -> None:
@@ -184,11 +189,24 @@ class Releases:
             if printed == bundle.memory.fingerprint:
                 self._stamps[use_case] = stamp
                 return bundle.memory
-        memory = warm(self._lake, use_case, feature_set)
-        if self.stream is not None:
+        if shared(self._online_store):
+            memory = self._shared(use_case, feature_set)
+        else:
+            memory = warm(self._lake, use_case, feature_set)
+        if self.stream is not None and not shared(self._online_store):
             self.stream.join(use_case, memory)
         self._stamps[use_case] = stamp
         return memory
+
+    def _shared(self, use_case: str, feature_set: FeatureSet) -> Memory:
+        """The store that others fill: `mlplatform warm`, the asset `replicated`, and the preparation."""
+        store = open_online_store(self._online_store, feature_set, use_case)
+        if store.newest is None:
+            raise NotFound(
+                f"the online store {without_password(self._online_store)} has no rows for {feature_set.id}.",
+                hint=f"Fill it: `mlplatform warm {use_case}`.",
+            )
+        return Memory(store, fingerprint(self._lake, use_case, feature_set), "", None, {})
 
 
 def _with_candidates(folder: Path) -> list[str]:

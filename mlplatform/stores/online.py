@@ -139,9 +139,16 @@ def open_online_store(url: str, feature_set: FeatureSet, namespace: str, *, grac
     )
 
 
+def shared(url: str) -> bool:
+    """Whether the store of this URL is one that several processes share."""
+    return urlsplit(url).scheme != "memory"
+
+
 def without_password(url: str) -> str:
     """The URL for people and logs: user, password and options left out."""
     parts = urlsplit(url)
+    if not (parts.netloc or parts.path):
+        return url  # of `memory://` urlunsplit would leave `memory:`
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 

@@ -1,6 +1,7 @@
-"""One contract for every evaluator found in the folder: a new file is tested by being there."""
+"""One contract for every evaluator found in the folder, on every task it judges: a new file is tested."""
 
 import math
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -9,72 +10,92 @@ import pytest
 from mlplatform import plugins
 from mlplatform.errors import ModelError
 from mlplatform.stages.evaluation import evaluators
+from mlplatform.stages.evaluation.call import TASKS, call
 from mlplatform.stages.evaluation.pictures import draw
-from mlplatform.stages.evaluation.values import Evaluation, Floats
+from mlplatform.stages.evaluation.report import evaluate_all, overlay
+from mlplatform.stages.evaluation.values import Evaluation
+from mlplatform_tests.conformance import judged
 
 NAMES = plugins.names(evaluators)
+CASES = [(name, task) for name in NAMES for task in plugins.find(evaluators, name).TASKS]
+DAMAGED = [(name, task, how) for name, task in CASES for how in judged.damaged(task)]
 
 
-def data(rows: int = 400) -> tuple[Floats, Floats]:
-    random = np.random.default_rng(3)
-    p = np.round(random.beta(2, 5, rows), 3)
-    return (random.random(rows) < p).astype(np.float64), p
+@dataclass(frozen=True)
+class Judge:
+    """One evaluator on one task."""
+
+    name: str
+    task: str
+
+    def __call__(self, rows: judged.Rows) -> Evaluation:
+        return call(self.name, plugins.find(evaluators, self.name), *rows)
 
 
-@pytest.fixture(params=NAMES)
-def evaluate(request: pytest.FixtureRequest):
-    return plugins.find(evaluators, request.param).evaluate
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def judge(request: pytest.FixtureRequest) -> Judge:
+    return Judge(*request.param)
 
 
-def test_there_are_evaluators() -> None:
-    assert {"roc", "precision_recall", "calibration", "log_loss"} <= set(NAMES)
+def test_there_are_evaluators_for_every_task() -> None:
+    assert {"roc", "precision_recall", "calibration", "log_loss", "confusion", "gain"} <= set(NAMES)
+    assert {"regression_errors", "residuals", "silhouette", "ranking"} <= set(NAMES)
+    assert {task for _, task in CASES} == set(TASKS)
 
 
-def test_gives_named_finite_plain_figures(evaluate) -> None:
-    said = evaluate(*data())
+def test_gives_named_finite_plain_figures(judge: Judge) -> None:
+    said = judge(judged.rows(judge.task))
     assert isinstance(said, Evaluation)
     assert said.figures
     assert all(type(value) is float and math.isfinite(value) for value in said.figures.values())
 
 
-def test_repeats_and_leaves_its_input_alone(evaluate) -> None:
-    y, p = data()
-    kept = y.copy(), p.copy()
-    assert evaluate(y, p) == evaluate(y, p)
-    assert np.array_equal(y, kept[0])
-    assert np.array_equal(p, kept[1])
+def test_repeats_and_leaves_its_input_alone(judge: Judge) -> None:
+    y, p, known = judged.rows(judge.task)
+    kept = [value.copy() for value in (y, p, *known.values()) if isinstance(value, np.ndarray)]
+    assert judge((y, p, known)) == judge((y, p, known))
+    after = [value for value in (y, p, *known.values()) if isinstance(value, np.ndarray)]
+    assert all(np.array_equal(now, before) for now, before in zip(after, kept, strict=True))
 
 
-def test_a_perfect_score_and_a_constant_can_be_judged(evaluate) -> None:
-    y, p = data()
-    for score in (y, np.full_like(p, 0.3)):
-        assert all(math.isfinite(value) for value in evaluate(y, score).figures.values())
+@pytest.mark.parametrize("count", [400, 5_000])
+def test_the_order_of_the_rows_is_irrelevant(judge: Judge, count: int) -> None:
+    rows = judged.rows(judge.task, count)
+    assert judge(judged.shuffled(rows)).figures == pytest.approx(judge(rows).figures, rel=1e-9, abs=1e-9)
 
 
-def test_two_rows_are_enough(evaluate) -> None:
-    assert evaluate(np.array([0.0, 1.0]), np.array([0.4, 0.6])).figures
+def test_a_perfect_and_a_constant_model_can_be_judged(judge: Judge) -> None:
+    for rows in judged.extremes(judge.task):
+        assert all(math.isfinite(value) for value in judge(rows).figures.values())
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.01, 1.01])
-def test_refuses_a_score_that_is_no_probability(evaluate, bad: float) -> None:
-    y, p = data()
-    p[5] = bad
-    with pytest.raises(ModelError, match="row 5"):
-        evaluate(y, p)
+def test_two_rows_are_enough(judge: Judge) -> None:
+    assert judge(judged.two(judge.task)).figures
 
 
-def test_refuses_one_class_and_unequal_lengths(evaluate) -> None:
-    y, p = data()
-    with pytest.raises(ModelError, match="both classes"):
-        evaluate(np.zeros_like(y), p)
-    with pytest.raises(ModelError, match="equal length"):
-        evaluate(y[1:], p)
+@pytest.mark.parametrize(("name", "task", "how"), DAMAGED)
+def test_refuses_damaged_rows_with_their_place(name: str, task: str, how: str) -> None:
+    rows, said = judged.damaged(task)[how]
+    with pytest.raises(ModelError, match=said) as refusal:
+        Judge(name, task)(rows)
+    assert refusal.value.hint
 
 
-def test_its_picture_is_small_survives_json_and_can_be_drawn(evaluate) -> None:
-    said = evaluate(*data(50_000))
+def test_its_picture_is_small_survives_json_and_can_be_drawn(judge: Judge) -> None:
+    said = judge(judged.rows(judge.task, 50_000))
     encoded = msgspec.json.encode(said)
     assert len(encoded) < 20_000
     assert msgspec.json.decode(encoded, type=Evaluation) == said
     if said.picture is not None:
         assert len(draw(said.picture)) < 40_000
+        assert len(draw(overlay({"validation": said.picture, "test": said.picture}))) < 40_000
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_all_of_a_task_make_one_report(task: str) -> None:
+    y, p, known = judged.rows(task)
+    names = [name for name, each in CASES if each == task]
+    report = evaluate_all(names, y, p, known=known)
+    assert report.figures["rows"] == 400.0
+    assert set(report.pictures) <= set(names)
+    assert ("base_rate" in report.figures) == (task == "classification")

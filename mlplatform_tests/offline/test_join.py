@@ -1,11 +1,13 @@
 """The join: a day's features are built once all its data sets are there, and again when one changes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlplatform.offline import project
+from mlplatform.offline.assets._shared import key
 from mlplatform_tests.crosscutting.brokers import Broker
 from mlplatform_tests.offline.deployed import Platform, Tick
 from mlplatform_tests.small.world import edit, make_use_case
@@ -122,3 +124,12 @@ def test_features_are_published_once_with_their_rows(platform: Platform) -> None
         (day, platform.rows("features", day)) for day in (DAY, NEXT)
     ]
     assert {message.feature_set_id for message in told} == {platform.declared.feature_set.id}
+
+
+def test_a_shared_online_store_is_told_the_day(platform: Platform) -> None:
+    settings = replace(platform.settings, online_store="redis://127.0.0.1:1/0")
+    shared = Platform(platform.declared, settings, platform.instance)
+    assert key(platform.declared, "replicated") not in platform.defs.resolve_all_asset_keys()
+    assert key(platform.declared, "replicated") in shared.defs.resolve_all_asset_keys()
+    sensor = shared.defs.get_sensor_def(f"{platform.declared.name}_features_due")
+    assert key(platform.declared, "replicated") in sensor.asset_selection.resolve(shared.defs.assets or [])

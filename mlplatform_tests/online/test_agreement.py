@@ -17,8 +17,8 @@ from mlplatform.errors import NotFound, RequestError
 from mlplatform.online.inference import InferRequest, read_request
 from mlplatform.online.releases import Releases
 from mlplatform.online.service import ScoringService
-from mlplatform.online.warmup import warm
 from mlplatform.stages.preparation import batch
+from mlplatform.stores.warmup import warm
 from mlplatform_tests.online.world import FEATURES, SHOPS, START, USE_CASE, Trained, World, facts_of, orders
 
 

@@ -17,10 +17,10 @@ from mlplatform.online.archiver import Archiver
 from mlplatform.online.events import messages
 from mlplatform.online.recovery import StreamFollowing
 from mlplatform.online.streams import publish
-from mlplatform.online.warmup import Memory, warm
 from mlplatform.stages.preparation import batch
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.raw import RawStore
+from mlplatform.stores.warmup import Memory, warm
 from mlplatform_tests.crosscutting.brokers import Broker
 from mlplatform_tests.online.stream_world import STREAM, events, fill, streams, world_orders
 from mlplatform_tests.online.world import FEATURES, SHOPS, USE_CASE

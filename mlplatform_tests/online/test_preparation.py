@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mlplatform.crosscutting.bus.memory import MemoryBus
@@ -13,7 +14,9 @@ from mlplatform.errors import ConfigurationError, ServiceError
 from mlplatform.online.archiver import Archiver
 from mlplatform.online.events import Incoming, messages
 from mlplatform.online.preparation import Preparation
+from mlplatform.stores import warmup
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.online import MemoryStore
 from mlplatform.stores.raw import RawStore
 from mlplatform_tests.online.stream_world import (
     ANNOUNCED,
@@ -26,7 +29,7 @@ from mlplatform_tests.online.stream_world import (
     streams,
     world_orders,
 )
-from mlplatform_tests.online.world import FEATURES, USE_CASE
+from mlplatform_tests.online.world import FEATURES, KEY, USE_CASE
 
 FRAME = world_orders()
 EVENTS = events(FRAME)
@@ -44,10 +47,17 @@ def publish(bus: MemoryBus, some: list[Incoming]) -> None:
     bus.publish_many(SOURCE_EVENT, messages(USE_CASE, STREAM, some))
 
 
-def prepare(bus: MemoryBus, lake: Lake, folder: Path, share: tuple[int, int] = (0, 1)) -> Preparation:
+def prepare(
+    bus: MemoryBus,
+    lake: Lake,
+    folder: Path,
+    share: tuple[int, int] = (0, 1),
+    shared: MemoryStore | None = None,
+) -> Preparation:
     """A process's life: it takes all there is, commits it, and is gone."""
+    partition, of = share
     made = Preparation(
-        bus, lake, streams(), locks=folder, partition=share[0], of=share[1], most=50, seconds=0.0
+        bus, lake, streams(), locks=folder, partition=partition, of=of, shared=shared, most=50, seconds=0.0
     )
     with closing(made):
         while made.poll():
@@ -182,3 +192,17 @@ def test_one_share_has_one_process(lake: Lake, tmp_path: Path) -> None:
 def test_the_world_has_what_the_tests_need() -> None:
     assert timedelta(hours=1) < ANNOUNCED
     assert len({event.id for event in EVENTS}) == len(EVENTS) > 400
+
+
+def test_a_shared_store_is_told_every_event(lake: Lake, tmp_path: Path) -> None:
+    bus, store = MemoryBus(), MemoryStore(FEATURES, grace="10d")
+    warmup.fill(store, lake, USE_CASE)
+    publish(bus, EVENTS)
+    prepare(bus, lake, tmp_path, shared=store)
+    rows = stored(lake).sort("as_of").tail(50)
+    facts = FRAME.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.timestamp("us"))
+    asked = {tuple(row[name] for name in KEY): row for row in facts.iter_rows(named=True)}
+    assert rows.height == 50
+    for row in rows.iter_rows(named=True):
+        told = store.vector(asked[tuple(row[name] for name in KEY)])
+        assert told == [row[name] for name in FEATURES.names]

@@ -20,7 +20,7 @@ def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
     return [
         source_data_available(declared, settings),
         raw_data_extracted(declared, settings),
-        features_due(declared),
+        features_due(declared, settings),
         features_generated(declared, settings),
         *streams_archived(declared, settings),
     ]

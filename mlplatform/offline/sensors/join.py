@@ -19,7 +19,9 @@ from dagster import (
 )
 
 from mlplatform.crosscutting.bus import event_id
+from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.assets._shared import key
+from mlplatform.offline.assets.replication import replicated_key
 from mlplatform.offline.declared import Declared
 
 MOST = 500
@@ -34,14 +36,17 @@ class _Cursor(msgspec.Struct):
     """Day -> data set -> the event that told of its newest materialisation."""
 
 
-def features_due(declared: Declared) -> SensorDefinition:
-    """Complete days with something new in, one run of `features` each out (run key: the inputs' events)."""
+def features_due(declared: Declared, settings: Settings) -> SensorDefinition:
+    """Complete days with something new in, one run of `features` each out (run key: the inputs' events).
+
+    Where several services share an online store, the run tells it the day's rows too.
+    """
     names = [name for name in declared.feature_tables if name in declared.daily]
-    features = key(declared, "features")
+    features, replicated = key(declared, "features"), replicated_key(declared, settings)
 
     @sensor(
         name=f"{declared.name}_features_due",
-        asset_selection=[features],
+        asset_selection=[features, *replicated],
         minimum_interval_seconds=5,
         default_status=DefaultSensorStatus.RUNNING,
         description=f"Builds a day's features once {' and '.join(names)} are there.",
@@ -52,7 +57,7 @@ def features_due(declared: Declared) -> SensorDefinition:
         for name in names:
             _note(context.instance, declared, name, cursor, own)
         requests = [
-            _request(features, day, told)
+            _request([features, *replicated], day, told)
             for day, told in _complete(context.instance, names, cursor, declared)
         ]
         for request in requests:
@@ -103,8 +108,6 @@ def _complete(
     ]
 
 
-def _request(features: AssetKey, day: str, told: dict[str, int]) -> RunRequest:
+def _request(assets: list[AssetKey], day: str, told: dict[str, int]) -> RunRequest:
     parts = [f"{name}={event}" for name, event in sorted(told.items())]
-    return RunRequest(
-        run_key=event_id("features", day, *parts), asset_selection=[features], partition_key=day
-    )
+    return RunRequest(run_key=event_id("features", day, *parts), asset_selection=assets, partition_key=day)

@@ -73,13 +73,18 @@ def check(y: Floats, p: Floats) -> None:
     ModelError
         saying what was got and where.
     """
+    same_length(y, p)
+    _check_scores(p)
+    _check_labels(y)
+
+
+def same_length(y: Floats, p: Floats) -> None:
+    """Refuse labels and scores that are not two columns of one length."""
     if y.ndim != 1 or y.shape != p.shape:
         raise _refusal(
             f"got labels of shape {y.shape} and scores of shape {p.shape}; "
             "both must be one column of equal length."
         )
-    _check_scores(p)
-    _check_labels(y)
 
 
 def thin(x: Floats, y: Floats, points: int = MAX_POINTS) -> tuple[tuple[float, ...], tuple[float, ...]]:

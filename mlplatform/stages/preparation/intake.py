@@ -16,7 +16,16 @@ from mlplatform.stages.preparation.declarations import Source
 from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.logs import Facts, Shelves
 from mlplatform.stages.preparation.open_items import OpenItems
-from mlplatform.stages.preparation.windows import AS_IT_IS, COUNT, SQUARES, TOTAL, KnownGroup, Slot, whole
+from mlplatform.stages.preparation.windows import (
+    AS_IT_IS,
+    COUNT,
+    LARGEST_NUMBER,
+    SQUARES,
+    TOTAL,
+    KnownGroup,
+    Slot,
+    whole,
+)
 
 Place = tuple[tuple[str, ...], Shelves, int]
 Columns = dict[str, str]
@@ -67,10 +76,7 @@ class SourceIntake:
         told = code.set(tuple_of([at, *columns.values()]))
         code.add(f"if {told} in {code.value(self._told)}: return")
         numbers = self._write_numbers(code, columns)
-        states = [
-            code.set(tuple_of([f"int({columns[v]} or 0)" for v in user.values]) if user.values else "()")
-            for user in self.closings
-        ]
+        states = [code.set(_write_state(code, [columns[v] for v in user.values])) for user in self.closings]
         code.add(f"{code.value(self._told)}[{told}] = {known}")
         for user in self.known:
             _write_known(code, user, columns, numbers, known, item)
@@ -116,7 +122,7 @@ class SourceIntake:
                 found[slot] = code.set(f"0 if {columns[slot[0]]} is None else 1")
         for column, scale in dict.fromkeys(slot[:2] for slot in slots if slot[1]):
             value = columns[column]
-            number = code.set(f"None if {value} is None else {code.value(whole)}({value}, {scale})")
+            number = code.set(write_whole(code, value, scale))
             parts = [f"0 if {number} is None else {of}" for of in ("1", number, f"{number} * {number}")]
             for part, source in zip((COUNT, TOTAL, SQUARES), parts, strict=True):
                 if (column, scale, part) in slots:
@@ -130,6 +136,17 @@ class SourceIntake:
             f"an event of source {self.source.name!r} has no value in its key {self.source.key}.",
             hint="Repair or reject it; a row must be identifiable.",
         )
+
+
+def _write_state(code: Code, values: Sequence[str]) -> str:
+    return tuple_of([f"({write_whole(code, value)}) or 0" for value in values]) if values else "()"
+
+
+def write_whole(code: Code, value: str, scale: int = 1) -> str:
+    """The source of `whole` of a value, None if it is missing; small whole numbers are not worth a call."""
+    inside = f"type({value}) is int and {-LARGEST_NUMBER} < {value} < {LARGEST_NUMBER}"
+    plain = f"{value} if {inside} else " if scale == 1 else ""
+    return f"{plain}None if {value} is None else {code.value(whole)}({value}, {scale})"
 
 
 def write_key(code: Code, by: Sequence[str], columns: Columns) -> tuple[str, str]:

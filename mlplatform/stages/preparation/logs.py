@@ -58,13 +58,18 @@ class Log:
 
         The sums keep what they held, so that differences stay right.
         """
-        position = bisect_right(self.times, moment)
-        nothing_left = position == len(self.times)
-        if position > _WORTH_DROPPING and position * 2 > len(self.times):
-            del self.times[:position], self.sums[:position], self.kept[:position]
-            for column in self.columns:
-                del column[:position]
-        return nothing_left
+        return drop(self.times, moment, self.sums, self.kept, *self.columns)
+
+
+def drop(times: list[int], moment: int, *beside: list[Any]) -> bool:
+    """Forget times up to `moment`, and what lies beside, where that is worth it; True if none is later."""
+    position = bisect_right(times, moment)
+    nothing_left = position == len(times)
+    if position > _WORTH_DROPPING and position * 2 > len(times):
+        del times[:position]
+        for each in beside:
+            del each[:position]
+    return nothing_left
 
 
 class Droppable(Protocol):

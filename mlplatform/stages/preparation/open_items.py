@@ -5,13 +5,12 @@ They must not know which feature set they belong to; `online.py` feeds and asks 
 
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
-from operator import add
 from typing import Any
 
 from mlplatform.stages.preparation.compiled import Code
 from mlplatform.stages.preparation.declarations import CLOSED_BEFORE_US, Open
 from mlplatform.stages.preparation.durations import microseconds
-from mlplatform.stages.preparation.logs import Log, Numbers
+from mlplatform.stages.preparation.logs import Numbers, drop
 
 MINUTE = 60_000_000
 
@@ -19,6 +18,25 @@ Closing = tuple[int, int, int, Numbers]
 """When closed, when due, +1 (or -1: an earlier closing taken back), and the values it was closed with."""
 
 _FOREVER = 2**63
+
+
+COUNT_BITS, DUE_BITS, VALUE_BITS = 32, 96, 64
+"""Of one window: at most 2^32 closed items, with due times below 2^63 µs and values within 2^31."""
+BIAS = 2**31
+"""Added to every value, so that no field of a packed number is negative."""
+
+
+def packed(due: int, values: Numbers) -> int:
+    """One closed item as one whole number: a 1, its due time, its values, each in bits of its own.
+
+    Sums and differences of such numbers are those of all fields at once; only the difference over a window
+    is taken apart, so what a log has seen before does not matter.
+    """
+    number, shift = 1 | due << COUNT_BITS, COUNT_BITS + DUE_BITS
+    for value in values:
+        number += value + BIAS << shift
+        shift += VALUE_BITS
+    return number
 
 
 class OpenLog:
@@ -29,33 +47,24 @@ class OpenLog:
     any order, as late as they like, and one log answers every window.
     """
 
-    __slots__ = ("closed", "closings", "told")
+    __slots__ = ("closed", "closed_sums", "closings", "kept", "told", "told_sums")
 
-    def __init__(self, values: int) -> None:
-        self.told = Log(1, 0)
-        self.closed = Log(2 + values, 0)
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self.told_sums: list[int] = [0]
+        self.closed: list[int] = []
+        self.closed_sums: list[int] = [0]
+        self.kept: list[Closing] = []
+        """The closings in the order of `closed`."""
         self.closings: list[Closing] = []
 
     def tell(self, due: int) -> None:
         """Take an item that is due at `due`."""
-        told = self.told
-        if told.times and due < told.times[-1]:
-            told.insert(due, (due,), (), ())
-        else:
-            told.times.append(due)
-            told.sums.append((told.sums[-1][0] + due,))
+        _add(self.told, self.told_sums, due, due)
 
-    def close(self, due: int, closed: int, values: Numbers, sign: int) -> None:
-        """Take the closing of an item; with `sign` -1 take it back."""
-        closing = (closed, due, sign, values)
-        numbers = (1, due, *values) if sign > 0 else (-1, -due, *[-value for value in values])
-        log = self.closed
-        if log.times and due <= log.times[-1]:
-            log.insert(due, numbers, (), (closing,))
-        else:
-            log.times.append(due)
-            log.sums.append((*map(add, log.sums[-1], numbers),))
-            log.kept.append((closing,))
+    def close(self, due: int, number: int, closing: Closing) -> None:
+        """Take the closing of an item and its `packed` number, which is negative to take one back."""
+        self.kept.insert(_add(self.closed, self.closed_sums, due, number), closing)
         if not self.closings or closing > self.closings[-1]:
             self.closings.append(closing)
         else:
@@ -69,13 +78,27 @@ class OpenLog:
         position = bisect_right(closings, (asked, _FOREVER))
         if len(closings) - position < high - low:
             return closings[position:]
-        return [closing for (closing,) in self.closed.kept[low:high] if closing[0] > asked]
+        return [closing for closing in self.kept[low:high] if closing[0] > asked]
 
     def drop_before(self, moment: int) -> bool:
         """Forget items due up to `moment` and what was closed by then; True if none is left."""
         del self.closings[: bisect_right(self.closings, (moment, _FOREVER))]
-        none_told, none_closed = self.told.drop_before(moment), self.closed.drop_before(moment)
+        none_told = drop(self.told, moment, self.told_sums)
+        none_closed = drop(self.closed, moment, self.closed_sums, self.kept)
         return none_told and none_closed
+
+
+def _add(times: list[int], sums: list[int], at: int, number: int) -> int:
+    """Put a number into prefix sums in order of time; where."""
+    if not times or at >= times[-1]:
+        times.append(at)
+        sums.append(sums[-1] + number)
+        return len(times) - 1
+    position = bisect_right(times, at)
+    times.insert(position, at)
+    later = sums[position:]
+    sums[position + 1 :] = [before + number for before in later]
+    return position
 
 
 class OpenGroup:
@@ -88,73 +111,78 @@ class OpenGroup:
 
     def new(self) -> OpenLog:
         """An empty log."""
-        return OpenLog(len(self._values))
+        return OpenLog()
 
     def write(self, code: Code, log: str, bisect: tuple[str, str], found: Mapping[str, str]) -> None:
         """Write the code that reads the features at time `asked` into their variables `found`."""
-        told, shut = code.set(f"{log}.told"), code.set(f"{log}.closed")
         windows = dict.fromkeys((microseconds(f.after), microseconds(f.window)) for f in self._features)
-        marks = self._write_marks(
-            code, told, shut, bisect[0], sorted({o for w in windows for o in w}, reverse=True)
-        )
+        offsets = sorted({offset for window in windows for offset in window}, reverse=True)
+        marks = self._write_marks(code, log, bisect[0], offsets)
         first, end = marks[max(marks)][2], marks[min(marks)][2]
+        sums = {w: self._write_sums(code, w, marks[w[1]], marks[w[0]]) for w in windows}
         late = code.set(f"{log}.closed_after(asked, {first}, {end})")
-        for after, window in windows:
-            self._write_window(code, (after, window), marks[window], marks[after], late, found)
+        with code.block(f"for closed, due, sign, values in {late}"):
+            for window, of in sums.items():
+                self._write_taken_off(code, window, of)
+        for feature in self._features:
+            of = sums[microseconds(feature.after), microseconds(feature.window)]
+            code.add(f"{found[feature.name]} = {_finish(feature, of)}")
 
     def _write_marks(
-        self, code: Code, told: str, shut: str, right: str, offsets: Sequence[int]
+        self, code: Code, log: str, right: str, offsets: Sequence[int]
     ) -> dict[int, tuple[str, str, str, str]]:
-        """Per offset: items told of up to there and their sums, items closed and theirs; widest first."""
+        """Per offset: items told of up to there and their sum, items closed and theirs; widest first."""
         marks: dict[int, tuple[str, str, str, str]] = {}
-        times, closed = code.set(f"{told}.times"), code.set(f"{shut}.times")
+        told, closed = code.set(f"{log}.told"), code.set(f"{log}.closed")
+        told_sums, closed_sums = code.set(f"{log}.told_sums"), code.set(f"{log}.closed_sums")
         low_told = low_closed = "0"
         for offset in offsets:
             moment = code.set(f"asked - {offset}") if offset else "asked"
-            low_told = code.set(f"{right}({times}, {moment}, {low_told})")
+            low_told = code.set(f"{right}({told}, {moment}, {low_told})")
             low_closed = code.set(f"{right}({closed}, {moment}, {low_closed})")
-            due, sums = code.set(f"{told}.sums[{low_told}][0]"), code.set(f"{shut}.sums[{low_closed}]")
-            marks[offset] = (low_told, due, low_closed, sums)
+            marks[offset] = (low_told, f"{told_sums}[{low_told}]", low_closed, f"{closed_sums}[{low_closed}]")
         return marks
 
-    def _write_window(
-        self,
-        code: Code,
-        window: tuple[int, int],
-        start: tuple[str, str, str, str],
-        end: tuple[str, str, str, str],
-        late: str,
-        found: Mapping[str, str],
-    ) -> None:
+    def _write_sums(
+        self, code: Code, window: tuple[int, int], start: tuple[str, ...], end: tuple[str, ...]
+    ) -> dict[str, str]:
+        """Variables of a window: items open and shut, due times of the open, values of the shut ones."""
         features = [f for f in self._features if (microseconds(f.after), microseconds(f.window)) == window]
-        states = {f.value: 2 + self._values.index(f.value) for f in features if f.value}
-        (n_start, due_start, _, before), (n_end, due_end, _, until) = start, end
-        shut = code.set(f"{until}[0] - {before}[0]")
-        open_ = code.set(f"{n_end} - {n_start} - {shut}")
-        ages = any(f.fn != "count" for f in features)
-        due = code.set(f"{due_end} - {due_start} - {until}[1] + {before}[1]") if ages else "0"
-        state = {v: code.set(f"{until}[{slot}] - {before}[{slot}]") for v, slot in states.items()}
-        inside = f"if asked - {window[1]} < closing[1] <= asked - {window[0]}"
-        with code.block(f"for closing in {late}"), code.block(inside):
-            code.add(f"{shut} -= closing[2]; {open_} += closing[2]")
-            if ages:
-                code.add(f"{due} += closing[2] * closing[1]")
-            for value, slot in states.items():
-                code.add(f"{state[value]} -= closing[2] * closing[3][{slot - 2}]")
-        for f in features:
-            code.add(f"{found[f.name]} = {_finish(f, open_, due, shut, state.get(f.value or '', '0'))}")
+        shut = code.set(f"{end[3]} - {start[3]}")
+        of = {"shut": code.set(f"{shut} & {2**COUNT_BITS - 1}")}
+        of["open"] = code.set(f"{end[0]} - {start[0]} - {of['shut']}")
+        if any(f.fn != "count" for f in features):
+            due = f"({shut} >> {COUNT_BITS} & {2**DUE_BITS - 1})"
+            of["due"] = code.set(f"{end[1]} - {start[1]} - {due}")
+        for value in dict.fromkeys(f.value for f in features if f.value):
+            shift = COUNT_BITS + DUE_BITS + VALUE_BITS * self._values.index(value)
+            field = f"({shut} >> {shift} & {2**VALUE_BITS - 1})"
+            of[value] = code.set(f"{field} - {of['shut']} * {BIAS}")
+        return of
+
+    def _write_taken_off(self, code: Code, window: tuple[int, int], of: Mapping[str, str]) -> None:
+        """Of one closing later than the time asked: the item was open."""
+        with code.block(f"if asked - {window[1]} < due <= asked - {window[0]}"):
+            code.add(f"{of['shut']} -= sign; {of['open']} += sign")
+            if "due" in of:
+                code.add(f"{of['due']} += sign * due")
+            for value in self._values:
+                if value in of:
+                    code.add(f"{of[value]} -= sign * values[{self._values.index(value)}]")
 
 
-def _finish(feature: Open, open_: str, due: str, shut: str, state: str) -> str:
-    """The source of a feature's value: open items, sum of their due times, closed items, their state."""
+def _finish(feature: Open, of: Mapping[str, str]) -> str:
+    """The source of a feature's value from the variables of its window."""
+    open_ = of["open"]
     match feature.fn:
         case "count":
             return open_
         case "mean_age":
-            return f"float(asked * {open_} - {due}) / float({open_} * {MINUTE}) if {open_} else None"
+            return f"float(asked * {open_} - {of['due']}) / float({open_} * {MINUTE}) if {open_} else None"
         case _:
-            both = f"({open_} + {shut})"
-            total = f"asked * {open_} - {due} + {state} * {MINUTE}"
+            both = f"({open_} + {of['shut']})"
+            state = of.get(feature.value or "", "0")
+            total = f"asked * {open_} - {of['due']} + {state} * {MINUTE}"
             return f"float({total}) / float({both} * {MINUTE}) if {both} else None"
 
 
@@ -175,8 +203,7 @@ class OpenItems:
             log.tell(due)
         closing = self._closings.get(item)
         if closing is not None:
-            for log in logs:
-                log.close(due, *closing, 1)
+            self._close(item, *closing, 1)
 
     def close(self, item: Any, closed: int, values: Numbers) -> None:
         """Take a closing; of several of one item the earliest counts, at one moment the least value."""
@@ -185,12 +212,17 @@ class OpenItems:
             values = tuple(map(min, before[1], values))
             if before[0] < closed or before[1] == values:
                 return
+        if before is not None:
+            self._close(item, *before, -1)
         self._closings[item] = (closed, values)
+        self._close(item, closed, values, 1)
+
+    def _close(self, item: Any, closed: int, values: Numbers, sign: int) -> None:
+        """Tell the logs of an item, if it is known."""
         due, logs = self._items.get(item, (0, ()))
+        closing, number = (closed, due, sign, values), sign * packed(due, values)
         for log in logs:
-            if before is not None:
-                log.close(due, *before, -1)
-            log.close(due, closed, values, 1)
+            log.close(due, number, closing)
 
     def drop_before(self, moment: int) -> None:
         """Forget items that no question asked from `moment` on can reach.

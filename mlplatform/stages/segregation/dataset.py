@@ -3,24 +3,20 @@
 It must not know a strategy by name, nor change the rows: it says which part each belongs to.
 """
 
-import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 
 import polars as pl
 
-from mlplatform import plugins
 from mlplatform.errors import ConfigurationError
-from mlplatform.stages.segregation import splits
+from mlplatform.stages.segregation import strategies, uneven
+from mlplatform.stages.segregation.splits._draw import drawn
+from mlplatform.stages.segregation.strategies import PARTS, SplitFunction
 
-PARTS = ("train", "validation", "test")
-TINY = 100
-"""Rows under which figures of a part say little."""
-FAR = 0.25
-"""Relative distance of a part's label rate from train's that is worth a warning."""
+__all__ = ["PARTS", "Split", "segregate"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,11 @@ class Split:
     parts: pl.DataFrame
     warnings: tuple[str, ...]
     unlabelled: int
-    """Rows left out because their label is null."""
+    """Rows left out because their label is null or NaN."""
+    strategy: str
+    options: Mapping[str, object]
+    order: tuple[int, ...] | None = None
+    """Numbers of all rows in the order in which each part's are returned, if shuffled; None: as they came."""
 
     def counts(self) -> dict[str, int]:
         """Rows of each part."""
@@ -43,77 +43,84 @@ class Split:
 
 
 def segregate(
-    frame: pl.DataFrame, *, strategy: str, options: Mapping[str, object], keys: Sequence[str], label: str
+    frame: pl.DataFrame,
+    *,
+    strategy: str | SplitFunction,
+    options: Mapping[str, object],
+    keys: Sequence[str],
+    label: str | None,
 ) -> Split:
-    """Split `frame` by the strategy of that name (a file of `splits/`, or a dotted path).
+    """Split `frame` by the strategy of that name (a file of `splits/`, or a dotted path), or by a function.
 
     Parameters
     ----------
-    frame: has the `keys`, the `label` (numeric or Boolean) and what the strategy reads.
+    frame: has the `keys`, the `label` and what the strategy reads.
+    options: those of the strategy and of every strategy (`strategies.COMMON`).
     keys: columns that together identify a row; they must be unique and without nulls.
+    label: column of numbers, true/false or classes; None if there is none to learn (clustering): then no row
+        is left out for lack of it.
 
     Raises
     ------
     ConfigurationError
         for an unknown strategy or option, an absent column, or keys that do not identify rows.
     """
+    found = strategies.find(strategy)
     _check_keys(frame, keys, label)
-    part = _call(strategy, frame, options, keys)
-    labelled = frame[label].is_not_null()
-    frame = frame.with_columns(part.alias("part"))
-    frame = frame.with_columns(part=pl.when(labelled).then("part"))
-    parts = frame.select(*keys, "part")
+    seed = strategies.shuffle_seed(options)
+    watched = {name: _watched(frame, options, name) for name in ("time", "group")}
+    part = strategies.parts_of(found, frame, options, keys, label)
+    labels = None if label is None else frame[label]
+    labelled = _labelled(frame, labels)
+    part = part.zip_with(labelled, pl.Series([None], dtype=pl.String))
+    parts = frame.select(*keys, part)
     return Split(
-        id=_identity(strategy, options, parts, keys),
+        id=_identity(found.name, options, parts, keys),
         parts=parts,
-        warnings=_warnings(frame, label),
+        warnings=uneven.found(part, labels, **watched),
         unlabelled=frame.height - int(labelled.sum()),
+        strategy=found.name,
+        options=dict(options),
+        order=None if seed is None else tuple(drawn(frame, keys, seed, " within")),
     )
 
 
-def _check_keys(frame: pl.DataFrame, keys: Sequence[str], label: str) -> None:
-    absent = [name for name in (*keys, label) if name not in frame.columns]
+def _labelled(frame: pl.DataFrame, labels: pl.Series | None) -> pl.Series:
+    if labels is None:
+        return pl.repeat(True, frame.height, eager=True, dtype=pl.Boolean)
+    known = labels.is_not_null()
+    return known & labels.is_not_nan().fill_null(False) if labels.dtype.is_float() else known
+
+
+def _watched(frame: pl.DataFrame, options: Mapping[str, object], option: str) -> pl.Series | None:
+    name = options.get(option)
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in frame.columns or frame.schema[name].is_nested():
+        raise ConfigurationError(
+            f"got {option} column {name!r}; the frame has: {', '.join(frame.columns)}.",
+            hint=f"Set the split's `{option}` to one of them that holds plain values.",
+        )
+    return frame[name]
+
+
+def _check_keys(frame: pl.DataFrame, keys: Sequence[str], label: str | None) -> None:
+    absent = [name for name in (*keys, label) if name is not None and name not in frame.columns]
     if absent or not keys:
         raise ConfigurationError(
             f"got keys {list(keys)} and label {label!r}; the frame has: {', '.join(frame.columns)}.",
             hint="Correct the names of key and label in the use case.",
+        )
+    if "part" in keys:
+        raise ConfigurationError(
+            f"got keys {list(keys)}; allowed: any name but part, which says the part of a row.",
+            hint="Rename the column.",
         )
     repeated = frame.height - frame.select(keys).n_unique() if frame.height else 0
     if repeated:
         raise ConfigurationError(
             f"keys {list(keys)} do not identify rows: {repeated} of {frame.height} rows repeat a key.",
             hint="Add a column to the keys or remove repeated rows: nothing may be in two parts.",
-        )
-
-
-def _call(
-    strategy: str, frame: pl.DataFrame, options: Mapping[str, object], keys: Sequence[str]
-) -> pl.Series:
-    split: Callable[..., pl.Series] = plugins.find(splits, strategy).split
-    allowed = inspect.signature(split).parameters
-    given = dict(options)
-    if "keys" in allowed:
-        given.setdefault("keys", list(keys))
-    try:
-        inspect.signature(split).bind(frame, **given)
-    except TypeError as error:
-        names = ", ".join(name for name in allowed if name not in ("frame", "keys"))
-        raise ConfigurationError(
-            f"split {strategy!r}: got options {sorted(options)} ({error}); allowed: {names}.",
-            hint=f"Correct the options of the split; {strategy} takes {names}.",
-        ) from error
-    part = split(frame, **given)
-    _check_parts(strategy, part, frame.height)
-    return part
-
-
-def _check_parts(strategy: str, part: pl.Series, rows: int) -> None:
-    strange = sorted(set(part.drop_nulls().unique().to_list()) - set(PARTS))
-    if len(part) != rows or strange:
-        raise ConfigurationError(
-            f"split {strategy!r} returned {len(part)} entries {strange}; "
-            f"allowed: {rows} of {', '.join(PARTS)} or null.",
-            hint="A strategy returns one entry for every row, in the order of the rows.",
         )
 
 
@@ -125,25 +132,3 @@ def _identity(strategy: str, options: Mapping[str, object], parts: pl.DataFrame,
     rows = BytesIO()
     parts.sort(keys).write_csv(rows, quote_style="non_numeric")
     return sha256(described.encode() + b"\n" + rows.getvalue()).hexdigest()
-
-
-def _warnings(frame: pl.DataFrame, label: str) -> tuple[str, ...]:
-    labels = {part: frame.filter(pl.col("part") == part)[label].cast(pl.Float64) for part in PARTS}
-    found = [line for part, values in labels.items() for line in _of_one(part, values)]
-    train = labels["train"].mean()
-    for part in PARTS[1:]:
-        rate = labels[part].mean()
-        if isinstance(train, float) and isinstance(rate, float) and abs(rate - train) > FAR * abs(train):
-            found.append(f"label rate of {part} is {rate:.3f}, of train {train:.3f}: the label drifts.")
-    return tuple(found)
-
-
-def _of_one(part: str, labels: pl.Series) -> list[str]:
-    if labels.is_empty():
-        return [f"{part} is empty."]
-    found = []
-    if len(labels) < TINY:
-        found.append(f"{part} has only {len(labels)} rows: its figures will be noise.")
-    if labels.n_unique() == 1:
-        found.append(f"{part} has the constant label {labels[0]:g}: nothing can be learned or measured.")
-    return found

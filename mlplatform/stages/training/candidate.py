@@ -16,9 +16,9 @@ import numpy as np
 from mlplatform import plugins
 from mlplatform.errors import ModelError
 from mlplatform.stages.training import models
-from mlplatform.stages.training.contract import MISSING, UNKNOWN, Floats, Model, TrainingSet
+from mlplatform.stages.training.contract import MISSING, UNKNOWN, Floats, Model, Task, TrainingSet
 
-_LIBRARIES = ("mlplatform", "numpy", "polars", "scikit-learn", "lightgbm")
+_LIBRARIES = ("mlplatform", "numpy", "scipy", "polars", "scikit-learn", "lightgbm", "skops")
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,7 +38,8 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     rows: int
     """Training rows."""
     label_rate: float
-    """Share of label 1 among them."""
+    """Their mean label: in classification the share of label 1."""
+    task: Task = "classification"
     window: tuple[str, str] | None = None
     """First and last partition key of the training rows."""
     split_id: str = ""
@@ -111,6 +112,7 @@ def assemble(
 ) -> Candidate:
     """The candidate of a model that was fitted on `training`."""
     golden = make_golden(model, golden_rows(training))
+    metadata = msgspec.structs.replace(metadata, task=training.task)
     return Candidate(use_case, kind, dict(params), model.files(), feature_set, golden, metadata)
 
 
@@ -137,9 +139,15 @@ def golden_rows(training: TrainingSet, count: int = 32) -> Floats:
 
 
 def make_golden(model: Model, rows: Floats) -> Golden:
-    """These rows with the model's scores."""
+    """These rows with the model's scores; ModelError for a score that is no finite number."""
     spelled = [[None if x != x else x for x in row] for row in rows.tolist()]
-    return Golden(model.names, spelled, model.predict(rows).tolist())
+    scores = model.predict(rows)
+    if not np.isfinite(scores).all():
+        raise ModelError(
+            f"got {int((~np.isfinite(scores)).sum())} scores that are no finite numbers, of {len(rows)}.",
+            hint="The label may hold values too large to compute with.",
+        )
+    return Golden(model.names, spelled, scores.tolist())
 
 
 def check_golden(model: Model, golden: Golden) -> None:

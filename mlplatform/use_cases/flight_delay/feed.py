@@ -35,13 +35,18 @@ def feed(tables: dict[str, pl.DataFrame]) -> Iterator[Event]:
     kinds = [
         _events("schedule", flights, _day_before(), (*WHO, "distance", "sched_arr")),
         _events("weather", weather, pl.col("time_hour") + pl.duration(minutes=60), _facts(weather)),
-        _events("departure", flights.filter(gone), pl.col("dep_time"), (*WHO, "dep_time", "dep_delay")),
+        _events(
+            "departure",
+            flights.filter(gone),
+            pl.col("dep_time"),
+            (*WHO, "dep_time", "dep_delay", "lateness", "left_late"),
+        ),
         _events("cancellation", flights.filter(~gone), pl.col("sched_dep") + pl.duration(minutes=180), WHO),
         _events(
             "arrival",
             flights.filter(gone & pl.col("arr_time").is_not_null()),
             pl.col("arr_time"),
-            (*WHO, "arr_time", "arr_delay", "gain", "late"),
+            (*WHO, "arr_time", "arr_delay", "gain", "late", "elapsed", "air_excess"),
         ),
     ]
     # Of the same instant the order is that of the list: merge is stable.

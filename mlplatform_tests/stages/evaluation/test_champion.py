@@ -7,16 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlplatform.errors import ConfigurationError, ModelError
-from mlplatform.stages.evaluation.champion import Candidate, Rule, choose
+from mlplatform.stages.evaluation.champion import choose
+from mlplatform.stages.evaluation.judged import Candidate
+from mlplatform.stages.evaluation.rule import Rule
 
-BASELINE = {"log_loss": 0.59, "roc_auc": 0.62, "rows": 100.0, "base_rate": 0.2}
+FIGURES = {"log_loss": 0.59, "roc_auc": 0.62, "rows": 100.0, "base_rate": 0.2}
+BASELINE = [Candidate("d-base", "rate_table", FIGURES)]
 RULE = Rule(metric="log_loss", minimum_gain=0.01, highest_plausible={"roc_auc": 0.83})
 
 
 def candidate(
     name: str, log_loss: float, roc_auc: float = 0.75, test: dict[str, float] | None = None
 ) -> Candidate:
-    figures = {**BASELINE, "log_loss": log_loss, "roc_auc": roc_auc}
+    figures = {**FIGURES, "log_loss": log_loss, "roc_auc": roc_auc}
     return Candidate(f"d-{name}", name, figures, test or {})
 
 
@@ -50,7 +53,7 @@ def test_all_may_be_refused() -> None:
     verdict = choose(RULE, [candidate("shuffled", 0.60), candidate("rate_table", 0.59)], BASELINE)
     assert verdict.winner is None
     assert (
-        "gains -0.0100 over rate_table (0.5900); at least 0.0100 is needed" in verdict.reasons["d-shuffled"]
+        "gains -0.0100 over rate_table (0.5900), at least 0.0100 is needed" in verdict.reasons["d-shuffled"]
     )
     assert "gains +0.0000" in verdict.reasons["d-rate_table"]
 
@@ -112,7 +115,7 @@ def test_a_winner_beats_all_it_must_beat(figures: list[float], present: float | 
     if verdict.winner is not None:
         best = verdict.winner.validation["log_loss"]
         assert best == min(figures)
-        assert BASELINE["log_loss"] - best >= RULE.minimum_gain
+        assert FIGURES["log_loss"] - best >= RULE.minimum_gain
         assert present is None or present - best >= RULE.minimum_gain
 
 
@@ -132,7 +135,7 @@ def test_a_wrong_rule_is_refused(rule: dict[str, object], said: str) -> None:
 
 
 def test_figures_from_other_rows_are_refused() -> None:
-    other = Candidate("d", "m", {**BASELINE, "rows": 99.0})
+    other = Candidate("d", "m", {**FIGURES, "rows": 99.0})
     with pytest.raises(ConfigurationError, match="rows = 99, the baseline on 100"):
         choose(RULE, [other], BASELINE)
 
@@ -141,7 +144,7 @@ def test_missing_infinite_and_doubled_candidates_are_refused() -> None:
     with pytest.raises(
         ConfigurationError, match="baseline rate_table has no figure 'log_loss'; it has roc_auc"
     ):
-        choose(RULE, [], {"roc_auc": 0.6})
+        choose(RULE, [], [Candidate("d", "rate_table", {"roc_auc": 0.6})])
     with pytest.raises(ConfigurationError, match="candidate m has no figure 'roc_auc'"):
         choose(RULE, [Candidate("d", "m", {"log_loss": 0.4})], BASELINE)
     with pytest.raises(ModelError, match="candidate bad has log_loss = nan"):

@@ -8,6 +8,7 @@ import pytest
 
 from mlplatform.errors import ConfigurationError, ModelError
 from mlplatform.stages.evaluation.report import evaluate_all, overlay
+from mlplatform.stages.evaluation.values import Bar, Evaluation, Picture
 
 Y, P = np.array([1.0, 0.0, 1.0, 0.0]), np.array([0.9, 0.8, 0.7, 0.1])
 NAMES = ["roc", "precision_recall", "calibration", "log_loss"]
@@ -81,3 +82,33 @@ def test_overlay_names_lines_by_model_in_order() -> None:
     assert [line.label for line in both.lines] == ["lightgbm", "rate_table"]
     assert [line.figure for line in both.lines] == ["AUC 0.7500", "AUC 0.7500"]
     assert both.references == picture.references
+
+
+def test_overlay_keeps_the_names_of_several_lines() -> None:
+    groups = np.array([0, 0, 1, 1])
+    picture = evaluate_all(["ranking"], Y, P, known={"groups": groups}).pictures["ranking"]
+    both = overlay({"validation": picture, "test": picture})
+    labels = [f"{name} · {part}" for part in ("validation", "test") for name in ("hit rate", "NDCG")]
+    assert [line.label for line in both.lines] == labels
+
+
+def test_overlay_puts_bars_of_one_name_side_by_side() -> None:
+    first = Picture(title="t", x_label="x", bars=(Bar("EWR", 0.5), Bar("JFK", 0.4)))
+    second = Picture(title="t", x_label="x", bars=(Bar("LGA", 0.7), Bar("EWR", 0.6)))
+    both = overlay({"validation": first, "test": second})
+    assert [(bar.label, bar.value) for bar in both.bars] == [
+        ("EWR · validation", 0.5),
+        ("EWR · test", 0.6),
+        ("JFK · validation", 0.4),
+        ("LGA · test", 0.7),
+    ]
+
+
+def test_one_more_evaluation_joins_but_may_not_contradict() -> None:
+    report = evaluate_all(["roc"], Y, P)
+    picture = Picture(title="t", x_label="x", bars=(Bar("EWR", 0.5),))
+    joined = report.joined("by origin", Evaluation({"roc_auc[origin=EWR]": 0.5}, picture))
+    assert list(joined.figures) == ["base_rate", "roc_auc", "roc_auc[origin=EWR]", "rows"]
+    assert list(joined.pictures) == ["by origin", "roc"]
+    with pytest.raises(ConfigurationError, match="'other' gives rows = 9"):
+        report.joined("other", Evaluation({"rows": 9.0}))

@@ -141,7 +141,7 @@ def test_open_items_are_forgotten_too() -> None:
     assert len(kept._items) < 200
     assert len(kept._closings) < 200
     (log,) = state._shelves[("k",)]._shelves["a"]
-    assert len(log.told.times) < 600
+    assert len(log.told) < 600
     assert len(log.closings) < 200
 
 

@@ -76,3 +76,24 @@ def test_a_column_that_holds_no_time_is_refused() -> None:
         split(days(), time="date", as_of="2013-10-01")
     with pytest.raises(ConfigurationError, match="Int64"):
         split(pl.DataFrame({"day": [1]}), time="day", as_of="2013-10-01")
+
+
+def test_a_gap_is_left_out_before_validation_and_before_test() -> None:
+    part = split(days(), time="day", as_of="2013-10-01", validation="1w", test="1w", gap="1d")
+    assert borders(days(), part) == {
+        "train": ("2013-01-01", "2013-09-30"),
+        "validation": ("2013-10-02", "2013-10-08"),
+        "test": ("2013-10-10", "2013-10-16"),
+    }
+    with pytest.raises(ConfigurationError, match="got gap 'a day'"):
+        split(days(), time="day", as_of="2013-10-01", gap="a day")
+
+
+def test_there_may_be_no_test_part() -> None:
+    part = split(days(), time="day", as_of="2013-10-01", validation="1w", test=None)
+    assert set(borders(days(), part)) == {"train", "validation"}
+
+
+def test_a_length_that_leads_out_of_the_calendar_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="leads out of the calendar"):
+        split(days(), time="day", as_of="2013-10-01", test="99999y")

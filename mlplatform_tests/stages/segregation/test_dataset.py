@@ -69,7 +69,7 @@ def test_columns_that_are_not_there_are_refused(keys: list[str], label: str) -> 
 
 
 def test_an_unknown_strategy_is_refused_with_what_there_is() -> None:
-    with pytest.raises(ConfigurationError, match="by_time, random") as caught:
+    with pytest.raises(ConfigurationError, match="by_group, by_time, k_fold, random") as caught:
         segregate(frame(), strategy="by_tim", options={}, keys=["id"], label="late")
     assert "by_time" in caught.value.hint
 

@@ -19,7 +19,13 @@ from mlplatform.stages.training.candidate import (
     versions,
 )
 from mlplatform.stages.training.contract import MISSING, UNKNOWN, TrainingSet
-from mlplatform.stages.training.models import decision_tree, lightgbm, logistic_regression
+from mlplatform.stages.training.models import (
+    constant,
+    decision_tree,
+    k_means,
+    lightgbm,
+    logistic_regression,
+)
 
 
 def training_set(seed: int = 0) -> TrainingSet:
@@ -114,3 +120,29 @@ def test_golden_rows_of_other_models_replay(kind: object) -> None:
 def test_a_model_of_another_kind_is_refused() -> None:
     with pytest.raises(ModelError, match="cannot read a decision_tree"):
         open_model(replace(candidate(), kind="decision_tree"))
+
+
+def test_a_candidate_knows_its_task_and_the_task_decides_no_digest() -> None:
+    training = training_set()
+    numbers = TrainingSet(training.X, training.X[:, 2], training.names, training.categories, "regression")
+    model = decision_tree.build().fit(numbers)
+    made = assemble("delays", "decision_tree", {}, model, numbers, b"{}", Metadata(rows=2000, label_rate=0.0))
+    assert made.metadata.task == "regression"
+    assert candidate().metadata.task == "classification"
+    assert open_model(made).predict(training.X).tobytes() == model.predict(training.X).tobytes()
+
+
+def test_numbers_of_clusters_survive_as_golden_scores() -> None:
+    training = training_set()
+    points = TrainingSet(training.X, training.y, training.names, training.categories, "clustering")
+    model = k_means.build(n_clusters=3).fit(points)
+    golden = make_golden(model, golden_rows(points))
+    assert set(golden.scores) <= {0.0, 1.0, 2.0}
+    check_golden(k_means.load(model.files()), msgspec.json.decode(msgspec.json.encode(golden), type=Golden))
+
+
+def test_a_score_that_json_cannot_spell_is_refused_at_once() -> None:
+    training = TrainingSet(np.array([[0.0], [1.0]]), np.array([-1.5e308, 1.5e308]), ("a",), task="regression")
+    model = constant.Constant(constant.Saved(("a",), float("inf")))
+    with pytest.raises(ModelError, match="no finite numbers"):
+        make_golden(model, golden_rows(training))

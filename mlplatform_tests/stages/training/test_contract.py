@@ -45,3 +45,57 @@ def test_category_columns_are_places_in_the_row() -> None:
     training = TrainingSet(X, Y, ("a", "b"), {"b": 3})
     assert training.category_columns == (1,)
     check_learnable(training)
+
+
+GROUPS = np.array([0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("task", "groups"),
+    [
+        ("forecasting", None),
+        ("ranking", None),
+        ("ranking", GROUPS[:3]),
+        ("ranking", GROUPS.astype(np.float64)),
+        ("classification", GROUPS),
+    ],
+)
+def test_tasks_and_groups_are_checked(task: Any, groups: Any) -> None:
+    with pytest.raises(ModelError, match="got"):
+        TrainingSet(X, Y, ("a", "b"), {}, task, groups)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "message"),
+    [
+        ("regression", [], "labels"),
+        ("regression", [3.0], "at least 2 different"),
+        ("regression", [3.0, 3.0], "at least 2 different"),
+        ("regression", [3.0, np.inf], "not finite"),
+        ("regression", [3.0, np.nan], "not finite"),
+        ("clustering", [], "no training rows"),
+        ("ranking", [], "without a group"),
+        ("ranking", [0.0, 0.0, 1.0, 1.0], "without a group"),
+        ("ranking", [0.0, -1.0, 1.0, 1.0], "down to -1"),
+        ("ranking", [0.0, np.nan, 1.0, 1.0], "not finite"),
+    ],
+)
+def test_each_task_has_labels_that_teach_nothing(task: Any, labels: list[float], message: str) -> None:
+    rows = len(labels)
+    groups = GROUPS[:rows] if task == "ranking" else None
+    training = TrainingSet(np.zeros((rows, 1)), np.array(labels, dtype=np.float64), ("a",), {}, task, groups)
+    with pytest.raises(ModelError, match=message) as caught:
+        check_learnable(training)
+    assert caught.value.hint
+
+
+def test_labels_that_teach_something_pass() -> None:
+    check_learnable(TrainingSet(X, Y * 3.5, ("a", "b"), task="regression"))
+    check_learnable(TrainingSet(X, np.full(4, np.nan), ("a", "b"), task="clustering"))
+    check_learnable(TrainingSet(X, Y * 0.5, ("a", "b"), task="ranking", groups=GROUPS[::-1].copy()))
+
+
+def test_groups_are_of_a_ranking_only() -> None:
+    assert TrainingSet(X, Y, ("a", "b"), task="ranking", groups=GROUPS).queries is GROUPS
+    with pytest.raises(ModelError, match="only a ranking"):
+        _ = TrainingSet(X, Y, ("a", "b")).queries

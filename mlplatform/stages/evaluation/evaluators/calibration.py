@@ -7,6 +7,7 @@ import numpy as np
 
 from mlplatform.stages.evaluation.values import Evaluation, Floats, Line, Picture, check
 
+TASKS = ("classification",)
 BINS = 15
 """Equal-width bins of [0, 1], the number in Guo et al. 2017."""
 PERFECT = Line("perfect", (0.0, 1.0), (0.0, 1.0))

@@ -3,12 +3,11 @@
 It must not draw: neither figure has a curve.
 """
 
-import numpy as np
-
+from mlplatform.stages.evaluation.evaluators._losses import SMALLEST as SMALLEST
+from mlplatform.stages.evaluation.evaluators._losses import log_losses, squared
 from mlplatform.stages.evaluation.values import Evaluation, Floats, check
 
-SMALLEST = float(np.finfo(np.float64).eps)
-"""Scores are clipped to [SMALLEST, 1 - SMALLEST] as in scikit-learn: one wrong score of 0 stays finite."""
+TASKS = ("classification",)
 
 
 def evaluate(y: Floats, p: Floats) -> Evaluation:
@@ -32,6 +31,4 @@ def evaluate(y: Floats, p: Floats) -> Evaluation:
         if labels or scores cannot be judged.
     """
     check(y, p)
-    clipped = np.clip(p, SMALLEST, 1.0 - SMALLEST)
-    log_loss = -np.mean(y * np.log(clipped) + (1.0 - y) * np.log1p(-clipped))
-    return Evaluation({"log_loss": float(log_loss), "brier": float(np.mean((p - y) ** 2))})
+    return Evaluation({"log_loss": float(log_losses(y, p).mean()), "brier": float(squared(y, p).mean())})

@@ -3,10 +3,10 @@
 It must not choose a threshold: that is the decision of whoever uses the score.
 """
 
-import numpy as np
-
-from mlplatform.stages.evaluation.evaluators._ranking import hits_and_false_alarms
+from mlplatform.stages.evaluation.evaluators._counts import average_precision, hits_and_false_alarms
 from mlplatform.stages.evaluation.values import Evaluation, Floats, Line, Picture, check, thin
+
+TASKS = ("classification",)
 
 
 def evaluate(y: Floats, p: Floats) -> Evaluation:
@@ -29,9 +29,8 @@ def evaluate(y: Floats, p: Floats) -> Evaluation:
     """
     check(y, p)
     hits, alarms = hits_and_false_alarms(y, p)
-    recall, precision = hits / hits[-1], hits / (hits + alarms)
-    average = float(np.sum(np.diff(recall, prepend=0.0) * precision))
-    x, curve = thin(recall, precision)
+    average = average_precision(hits, alarms)
+    x, curve = thin(hits / hits[-1], hits / (hits + alarms))
     line = Line("PR", x, curve, figure=f"AP {average:.4f}")
     return Evaluation({"average_precision": average}, _picture(line, float(y.mean())))
 

@@ -5,9 +5,10 @@ It must not judge whether a score of 0.3 means 30 % (calibration.py does).
 
 import numpy as np
 
-from mlplatform.stages.evaluation.evaluators._ranking import hits_and_false_alarms
+from mlplatform.stages.evaluation.evaluators._counts import area, hits_and_false_alarms
 from mlplatform.stages.evaluation.values import Evaluation, Floats, Line, Picture, check, thin
 
+TASKS = ("classification",)
 CHANCE = Line("chance", (0.0, 1.0), (0.0, 1.0))
 
 
@@ -30,10 +31,10 @@ def evaluate(y: Floats, p: Floats) -> Evaluation:
         if labels or scores cannot be judged.
     """
     check(y, p)
-    hits, alarms = (np.concatenate([[0], counts]) for counts in hits_and_false_alarms(y, p))
-    doubled_area = int(np.sum(np.diff(alarms) * (hits[1:] + hits[:-1])))
-    auc = doubled_area / (2 * int(hits[-1]) * int(alarms[-1]))
-    x, curve = thin(alarms / alarms[-1], hits / hits[-1])
+    hits, alarms = hits_and_false_alarms(y, p)
+    auc = area(hits, alarms)
+    share_of_alarms, share_of_hits = (np.append(0.0, counts / counts[-1]) for counts in (alarms, hits))
+    x, curve = thin(share_of_alarms, share_of_hits)
     return Evaluation({"roc_auc": auc}, _picture(Line("ROC", x, curve, figure=f"AUC {auc:.4f}")))
 
 

@@ -1,14 +1,16 @@
-"""Split at random by ratio and seed; which part a row gets depends on its key, never on its place.
-
-It must not use a library's random stream: those may change with a version, and then old splits with them.
-"""
+"""Split at random by ratio and seed; which part a row gets depends on its key, never on its place."""
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 import polars as pl
 
-from mlplatform.errors import ConfigurationError
+from mlplatform.stages.segregation.splits._draw import (
+    by_shares,
+    check_columns,
+    check_seed,
+    check_shares,
+    drawn,
+)
 
 
 def split(
@@ -27,39 +29,7 @@ def split(
     ConfigurationError
         for shares that leave no training rows, a seed that is not a whole number, or absent key columns.
     """
-    _check(frame, keys, seed, validation, test)
-    rows = frame.height
-    n_test, n_validation = round(test * rows), round(validation * rows)
-    order = sorted(zip(_hashes(frame, keys, seed), range(rows), strict=True))
-    parts = ["train"] * rows
-    for place, (_, row) in enumerate(order):
-        if place < n_test:
-            parts[row] = "test"
-        elif place < n_test + n_validation:
-            parts[row] = "validation"
-    return pl.Series("part", parts, dtype=pl.String)
-
-
-def _hashes(frame: pl.DataFrame, keys: Sequence[str], seed: int) -> list[bytes]:
-    salt = str(seed).encode()
-    rows = frame.select(keys).iter_rows()
-    return [blake2b(repr(row).encode(), digest_size=16, key=salt).digest() for row in rows]
-
-
-def _check(frame: pl.DataFrame, keys: Sequence[str], seed: int, validation: float, test: float) -> None:
-    absent = [key for key in keys if key not in frame.columns]
-    if absent or not keys:
-        raise ConfigurationError(
-            f"got keys {list(keys)}; the frame has: {', '.join(frame.columns)}.",
-            hint="Name the columns that together identify a row.",
-        )
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ConfigurationError(f"got seed {seed!r}; allowed: a whole number.")
-    for name, share in (("validation", validation), ("test", test)):
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
-            raise ConfigurationError(f"got {name} {share!r}; allowed: a share between 0 and 1.")
-    if validation + test >= 1:
-        raise ConfigurationError(
-            f"got validation {validation} and test {test}; together they must be below 1.",
-            hint="Leave a share of the rows to train on, for example 0.15 and 0.15.",
-        )
+    check_columns(frame, "keys", keys)
+    check_seed(seed)
+    check_shares(validation, test)
+    return by_shares(frame.height, drawn(frame, keys, seed), validation, test)

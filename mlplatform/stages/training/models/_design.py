@@ -5,13 +5,12 @@ column per frequent code. It must not see labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from mlplatform.stages.training.contract import Floats, TrainingSet
-from mlplatform.stages.training.models._numbers import Index, slots
+from mlplatform.stages.training.models._numbers import Index, slot, slots
 
 _OFTEN = 0.005
 """Share of missing values from which their absence may tell something."""
@@ -31,8 +30,7 @@ class Category(msgspec.Struct, frozen=True, tag="category"):
     table: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class NumberColumn:
+class NumberColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="number"):
     """How a number is standardised; `median` replaces a missing one."""
 
     median: float
@@ -44,6 +42,12 @@ class NumberColumn:
     def width(self) -> int:
         """Columns of the design matrix."""
         return 1 + self.indicator
+
+    def values(self, x: float) -> list[float]:
+        """`fill` for one value, to the bit."""
+        absent = x != x
+        standardised = ((self.median if absent else x) - self.centre) / self.scale
+        return [standardised, float(absent)] if self.indicator else [standardised]
 
     def fill(self, x: Floats, out: Floats) -> None:
         """Write the columns of the values x into `out` (rows, width)."""
@@ -59,21 +63,30 @@ class NumberColumn:
         return Number(self.centre, weight, absent)
 
 
-@dataclass(frozen=True)
-class CategoryColumn:
+class CategoryColumn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="category"):
     """Which column each slot of a category has: `place[code]`, then MISSING and UNKNOWN."""
 
-    place: Index
+    place: tuple[int, ...]
     width: int
+
+    def __post_init__(self) -> None:
+        if len(self.place) < 2 or not all(0 <= place < self.width for place in self.place):
+            raise ValueError("a category has a place outside of its columns")
+
+    def values(self, x: float) -> list[float]:
+        """`fill` for one code."""
+        row = [0.0] * self.width
+        row[self.place[slot(x, len(self.place) - 2)]] = 1.0
+        return row
 
     def fill(self, x: Floats, out: Floats) -> None:
         """Write the columns of the codes x into `out` (rows, width)."""
         out[:] = 0.0
-        out[np.arange(len(x)), self.place[slots(x, len(self.place) - 2)]] = 1.0
+        out[np.arange(len(x)), np.array(self.place)[slots(x, len(self.place) - 2)]] = 1.0
 
     def term(self, weights: Floats) -> Category:
         """The term these weights of the columns mean."""
-        return Category(tuple(weights[self.place].tolist()))
+        return Category(tuple(weights[list(self.place)].tolist()))
 
 
 Column = NumberColumn | CategoryColumn
@@ -98,6 +111,11 @@ def matrix(X: Floats, columns: Sequence[Column]) -> Floats:
         column.fill(X[:, i], design[:, start : start + column.width])
         start += column.width
     return design
+
+
+def line(row: Sequence[float], columns: Sequence[Column]) -> list[float]:
+    """The design matrix's line of one row: equal to `matrix` to the bit, in plain Python."""
+    return [value for x, column in zip(row, columns, strict=True) for value in column.values(x)]
 
 
 def terms(columns: Sequence[Column], weights: Floats) -> tuple[Number | Category, ...]:
@@ -127,4 +145,4 @@ def _category(x: Floats, known: int, max_levels: int) -> CategoryColumn:
     place = np.full(known + 2, len(kept) + 1, dtype=np.intp)
     place[kept] = np.arange(len(kept))
     place[known] = len(kept)
-    return CategoryColumn(place, len(kept) + 2)
+    return CategoryColumn(tuple(place.tolist()), len(kept) + 2)

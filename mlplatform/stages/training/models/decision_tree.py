@@ -1,33 +1,21 @@
 """Decision tree: fitted by scikit-learn on binned features, kept as arrays, walked by our own code.
 
-A row goes left where x <= threshold, and where x is missing as the node learned. It must not cast to
-float32 to predict: thresholds are values of the training rows, compared in float64.
+It must not call scikit-learn to predict: `_trees.py` walks, for one row and for many alike.
 """
 
-import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from mlplatform.stages.training import parameters
-from mlplatform.stages.training.contract import (
-    Floats,
-    Model,
-    TrainingSet,
-    as_batch,
-    check_learnable,
-    wrong_width,
-)
+from mlplatform.stages.training.contract import Floats, Model, Task, TrainingSet, check_served
+from mlplatform.stages.training.models import _trees
+from mlplatform.stages.training.models._binning import binned, tree_of
 from mlplatform.stages.training.models._numbers import spaced
 
-_BINS = 64
-_SAMPLE = 50_000
-"""Rows that decide the borders of the bins."""
+TASKS: tuple[Task, ...] = ("classification", "regression")
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -41,7 +29,7 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decision_tree", tag_field="kind"):
-    """The content of model.json: arrays over nodes; node 0 is the root, a leaf is its own child."""
+    """The content of model.json: arrays over nodes, as `_trees.Tree` has them."""
 
     names: tuple[str, ...]
     feature: list[int]
@@ -50,18 +38,16 @@ class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="decisi
     left: list[int]
     right: list[int]
     rate: list[float]
+    """Of label 1 among the training rows of a node; their mean label in regression."""
 
     def __post_init__(self) -> None:
-        """A walk ends: children come after their parent, and every array has one entry per node."""
-        nodes = len(self.rate)
-        arrays = (self.feature, self.threshold, self.missing_left, self.left, self.right)
-        if not nodes or any(len(array) != nodes for array in arrays):
-            raise ValueError("the arrays of the tree differ in length")
-        for node, (left, right, feature) in enumerate(zip(self.left, self.right, self.feature, strict=True)):
-            leaf = left == right == node
-            down = node < left < nodes and node < right < nodes
-            if not (leaf or down) or not 0 <= feature < len(self.names):
-                raise ValueError(f"node {node} of the tree points nowhere")
+        _trees.check(self.tree(), len(self.names))
+
+    def tree(self) -> _trees.Tree:
+        """The arrays."""
+        return _trees.Tree(
+            self.feature, self.threshold, self.missing_left, self.left, self.right, value=self.rate
+        )
 
 
 def build(**params: object) -> "DecisionTreeEstimator":
@@ -76,37 +62,29 @@ def load(files: Mapping[str, bytes]) -> Model:
 
 @dataclass(frozen=True)
 class DecisionTreeEstimator:
-    """scikit-learn's tree on bins: three times faster than on raw values, and no less accurate."""
+    """scikit-learn's tree on bins."""
 
     params: Parameters
 
     def fit(self, training: TrainingSet) -> Model:
-        """The tree of least Gini impurity of `training`."""
-        from sklearn.tree import DecisionTreeClassifier
-
-        check_learnable(training)
+        """The tree of least Gini impurity of `training`, of least squared error in regression."""
+        check_served("decision_tree", TASKS, training)
         rows = spaced(len(training.y), self.params.max_rows)
-        binned, edges = _binned(training.X[rows])
-        solver = DecisionTreeClassifier(
+        numbers, edges = binned(training.X[rows])
+        tree = tree_of(self._solver(training.task).fit(numbers, training.y[rows]).tree_, edges, training.task)
+        arrays = (tree.feature, tree.threshold, tree.missing_left, tree.left, tree.right, tree.value)
+        return DecisionTree(Saved(training.names, *arrays))
+
+    def _solver(self, task: Task) -> Any:
+        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+        kind = DecisionTreeClassifier if task == "classification" else DecisionTreeRegressor
+        return kind(
             max_depth=self.params.max_depth,
             min_samples_leaf=self.params.min_samples_leaf,
             ccp_alpha=self.params.ccp_alpha,
             random_state=0,
         )
-        tree = solver.fit(binned, training.y[rows]).tree_
-        inner = tree.children_left >= 0
-        nodes = np.arange(tree.node_count)
-        feature = np.where(inner, tree.feature, 0)  # a leaf has feature -2
-        saved = Saved(
-            names=training.names,
-            feature=feature.tolist(),
-            threshold=[_threshold(edges[f], t) for f, t in zip(feature, tree.threshold, strict=True)],
-            missing_left=tree.missing_go_to_left.astype(bool).tolist(),
-            left=np.where(inner, tree.children_left, nodes).tolist(),
-            right=np.where(inner, tree.children_right, nodes).tolist(),
-            rate=tree.value[:, 0, 1].tolist(),
-        )
-        return DecisionTree(saved)
 
 
 class DecisionTree:
@@ -114,6 +92,7 @@ class DecisionTree:
 
     def __init__(self, saved: Saved) -> None:
         self._saved = saved
+        self._walker = _trees.Walker(saved.tree())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,64 +100,13 @@ class DecisionTree:
         return self._saved.names
 
     def predict(self, X: Floats) -> Floats:
-        """Rates (rows,) of the leaves of X (rows, features); all rows take one step down at a time."""
-        X = as_batch(X, self.names)
-        saved = self._saved
-        feature, threshold = np.array(saved.feature), np.array(saved.threshold)
-        left, right, missing = np.array(saved.left), np.array(saved.right), np.array(saved.missing_left)
-        node = np.zeros(len(X), dtype=np.intp)
-        rows = np.arange(len(X))
-        while True:
-            x = X[rows, feature[node]]
-            goes_left = np.where(np.isnan(x), missing[node], x <= threshold[node])
-            below = np.where(goes_left, left[node], right[node])
-            if np.array_equal(below, node):
-                return np.array(saved.rate)[node]
-            node = below
+        """Rates or mean labels (rows,) of the leaves of X (rows, features)."""
+        return _trees.sums([self._walker], 0.0, X, self.names)
 
     def row_scorer(self) -> Callable[[Sequence[float]], float]:
         """`predict` for one row: a walk in plain Python."""
-        s, names = self._saved, self.names
-        nodes = list(zip(s.feature, s.threshold, s.missing_left, s.left, s.right, strict=True))
-        rates = s.rate
-
-        def score(row: Sequence[float]) -> float:
-            if len(row) != len(names):
-                raise wrong_width(len(row), names)
-            node, below = -1, 0
-            while below != node:
-                node = below
-                feature, threshold, missing_left, left, right = nodes[node]
-                x = row[feature]
-                below = left if (x <= threshold or (missing_left and x != x)) else right
-            return rates[node]
-
-        return score
+        return _trees.summer([self._saved.tree()], 0.0, self.names)
 
     def files(self) -> dict[str, bytes]:
         """model.json."""
         return {"model.json": msgspec.json.encode(self._saved)}
-
-
-def _binned(X: Floats) -> tuple[npt.NDArray[np.float32], list[Floats]]:
-    """Bin numbers (rows, features), NaN kept, and edges per feature: edges[b-1] < x <= edges[b] in bin b.
-
-    The edges are values of X, so that a threshold between two bins is exact for every training row.
-    """
-    binned = np.empty(X.shape, dtype=np.float32, order="F")
-    sample = slice(None, None, max(1, len(X) // _SAMPLE))
-    edges = []
-    for i in range(X.shape[1]):
-        x = np.ascontiguousarray(X[:, i])
-        known = x[sample][~np.isnan(x[sample])]
-        shares = np.linspace(0.0, 1.0, _BINS + 1)[1:-1]
-        edges.append(np.unique(np.quantile(known, shares, method="lower")) if len(known) else np.empty(0))
-        binned[:, i] = np.where(np.isnan(x), np.nan, np.searchsorted(edges[i], x, side="left"))
-    return binned, edges
-
-
-def _threshold(edges: Floats, border: float) -> float:
-    """The value at `border` between two bins; an infinite one parts the missing from all others."""
-    if math.isinf(border):
-        return sys.float_info.max
-    return float(edges[int(border)]) if border >= 0.0 else 0.0

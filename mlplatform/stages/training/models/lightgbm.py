@@ -1,4 +1,4 @@
-"""LightGBM: gradient boosted trees, kept as LightGBM's own text file.
+"""LightGBM: gradient boosted trees for classes, numbers and rankings, kept as LightGBM's own text file.
 
 It must not be reached through the scikit-learn face or a data frame: those take reordered columns silently.
 The text names no thread count: 1 and 2 threads learn the same trees to the byte.
@@ -7,7 +7,7 @@ The text names no thread count: 1 and 2 threads learn the same trees to the byte
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import lightgbm
 import msgspec
@@ -18,12 +18,16 @@ from mlplatform.stages.training import parameters
 from mlplatform.stages.training.contract import (
     Floats,
     Model,
+    Task,
     TrainingSet,
     as_batch,
-    check_learnable,
+    check_served,
     wrong_width,
 )
+from mlplatform.stages.training.models import _lightgbm_task
 from mlplatform.stages.training.models._lightgbm_fast import agrees, fast_scorer
+
+TASKS: tuple[Task, ...] = ("classification", "regression", "ranking")
 
 _FEW = 256
 """Rows up to which waking LightGBM's threads costs more than they save."""
@@ -39,6 +43,8 @@ _Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 class Parameters(msgspec.Struct, frozen=True):
     """What defs.yaml may say; names and meaning are LightGBM's."""
 
+    objective: Literal["l2", "l1"] = "l2"
+    """Loss in regression: squared or absolute. Classes take `binary`, rankings `lambdarank`."""
     num_iterations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 150
     learning_rate: _Positive = 0.08
     num_leaves: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 31
@@ -87,19 +93,13 @@ class LightGBMEstimator:
 
     def fit(self, training: TrainingSet) -> Model:
         """The boosted trees of `training`."""
-        check_learnable(training)
+        check_served("lightgbm", TASKS, training)
         _check_names(training.names)
         given = msgspec.structs.asdict(self.params)
         rounds = given.pop("num_iterations")
-        given |= {"objective": "binary", "deterministic": True, "force_row_wise": True, "verbosity": -1}
-        data = lightgbm.Dataset(
-            _without_negative_codes(training),
-            training.y,
-            feature_name=list(training.names),
-            categorical_feature=[training.names[i] for i in training.category_columns],
-            params=given,
-        )
-        booster = lightgbm.train(given, data, num_boost_round=rounds)
+        given |= _lightgbm_task.objective(training, given["objective"])
+        given |= {"deterministic": True, "force_row_wise": True, "verbosity": -1}
+        booster = _lightgbm_task.train(given, _lightgbm_task.data_set(training, given), rounds)
         # Reading its own text back makes a fresh model and a loaded one the same object in every respect.
         return LightGBM(_THREADS.sub("", booster.model_to_string()))
 
@@ -121,7 +121,7 @@ class LightGBM:
         return self._names
 
     def predict(self, X: Floats) -> Floats:
-        """Probabilities (rows,) for X (rows, features); as many threads as OMP_NUM_THREADS allows."""
+        """Scores (rows,) for X (rows, features); as many threads as OMP_NUM_THREADS allows."""
         X = as_batch(X, self._names)
         if not len(X):
             return np.empty(0)
@@ -142,15 +142,6 @@ class LightGBM:
             raise wrong_width(len(row), self._names)
         values = np.array([row], dtype=np.float64)
         return float(self._booster.predict(values, num_threads=1)[0])
-
-
-def _without_negative_codes(training: TrainingSet) -> Floats:
-    """X with NaN for unknown and missing categories, as LightGBM reads them, but without its warnings."""
-    X = training.X.copy()
-    for column in training.category_columns:
-        codes = X[:, column]
-        codes[codes < 0] = np.nan
-    return X
 
 
 def _check_names(names: Sequence[str]) -> None:

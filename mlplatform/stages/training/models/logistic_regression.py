@@ -1,7 +1,6 @@
 """Logistic regression: fitted by scikit-learn, kept and applied as a sum of one term per feature.
 
-A number x contributes (x - centre) * weight, or `absent` when it is missing; a category contributes the entry
-of its table. It must not multiply matrices to predict: BLAS rounds one row and many rows differently.
+It must not know how the sum is made: `_linear.py` does, for one row and for many alike.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,20 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from mlplatform.stages.training import parameters
-from mlplatform.stages.training.contract import (
-    Floats,
-    Model,
-    TrainingSet,
-    as_batch,
-    check_learnable,
-    wrong_width,
-)
-from mlplatform.stages.training.models import _design
-from mlplatform.stages.training.models._numbers import blocks, sigmoid, sigmoids, slot, slots, spaced
+from mlplatform.stages.training.contract import Floats, Model, Task, TrainingSet, check_served
+from mlplatform.stages.training.models import _design, _linear
+from mlplatform.stages.training.models._numbers import sigmoid, sigmoids, spaced
+
+TASKS: tuple[Task, ...] = ("classification",)
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -72,7 +65,7 @@ class LogisticRegressionEstimator:
         """The weights that minimise the penalised log loss of `training`."""
         from sklearn.linear_model import LogisticRegression as Solver
 
-        check_learnable(training)
+        check_served("logistic_regression", TASKS, training)
         rows = spaced(len(training.y), self.params.max_rows)
         columns = _design.columns(training, rows, self.params.max_levels)
         solver = Solver(C=self.params.C, solver="newton-cholesky", max_iter=self.params.max_iter, tol=1e-6)
@@ -95,44 +88,13 @@ class LogisticRegression:
 
     def predict(self, X: Floats) -> Floats:
         """Probabilities (rows,) for X (rows, features)."""
-        X = as_batch(X, self.names)
-        logits = np.full(len(X), self._saved.intercept)
-        for place, columns in blocks(X):
-            for term, x in zip(self._saved.terms, columns, strict=True):
-                logits[place] += _contributions(term, x)
-        return sigmoids(logits)
+        return sigmoids(_linear.sums(self._saved, X))
 
     def row_scorer(self) -> Callable[[Sequence[float]], float]:
-        """`predict` for one row: the same operations in the same order, in plain Python."""
-        intercept, names = self._saved.intercept, self.names
-        plan = [_plan(term) for term in self._saved.terms]
-
-        def score(row: Sequence[float]) -> float:
-            if len(row) != len(names):
-                raise wrong_width(len(row), names)
-            logit = intercept
-            for x, (centre, weight, absent, table) in zip(row, plan, strict=True):
-                if table is not None:
-                    logit += table[slot(x, len(table) - 2)]
-                else:
-                    logit += (x - centre) * weight if x == x else absent
-            return sigmoid(logit)
-
-        return score
+        """`predict` for one row."""
+        total_of = _linear.summer(self._saved)
+        return lambda row: sigmoid(total_of(row))
 
     def files(self) -> dict[str, bytes]:
         """model.json."""
         return {"model.json": msgspec.json.encode(self._saved)}
-
-
-def _plan(term: _design.Number | _design.Category) -> tuple[float, float, float, tuple[float, ...] | None]:
-    if isinstance(term, _design.Category):
-        return 0.0, 0.0, 0.0, term.table
-    return term.centre, term.weight, term.absent, None
-
-
-def _contributions(term: _design.Number | _design.Category, x: Floats) -> Floats:
-    if isinstance(term, _design.Category):
-        table = np.array(term.table)
-        return table[slots(x, len(table) - 2)]
-    return np.where(np.isnan(x), term.absent, (x - term.centre) * term.weight)

@@ -1,6 +1,7 @@
-"""Rate table, the baseline every model has to beat: the smoothed rate of label 1 per combination of features.
+"""Rate table, the baseline every model has to beat: the smoothed mean label per combination of features.
 
-It must not extrapolate: a combination that was not seen gets the global rate.
+In classification the mean is the rate of label 1. It must not extrapolate: a combination that was not seen
+gets the global mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +17,15 @@ from mlplatform.stages.training.contract import (
     MISSING,
     Floats,
     Model,
+    Task,
     TrainingSet,
     as_batch,
-    check_learnable,
+    check_served,
     position,
     wrong_width,
 )
+
+TASKS: tuple[Task, ...] = ("classification", "regression")
 
 _Key = tuple[float, ...]
 _MOST = 100_000
@@ -33,11 +37,11 @@ class Parameters(msgspec.Struct, frozen=True):
     by: tuple[str, ...] = ("carrier", "origin", "hour")
     """Features whose combinations are counted: categories or whole numbers."""
     smoothing: Annotated[float, msgspec.Meta(ge=0)] = 20.0
-    """Rows of the global rate added to each combination."""
+    """Rows of the global mean added to each combination."""
 
 
 class Saved(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="rate_table", tag_field="kind"):
-    """The content of model.json: `rates[i]` belongs to `keys[i]`."""
+    """The content of model.json: the mean label `rates[i]` belongs to `keys[i]`, `rate` to all rows."""
 
     names: tuple[str, ...]
     columns: tuple[int, ...]
@@ -58,13 +62,13 @@ def load(files: Mapping[str, bytes]) -> Model:
 
 @dataclass(frozen=True)
 class RateTableEstimator:
-    """Counts rows and labels per combination."""
+    """Counts rows and adds up labels per combination."""
 
     params: Parameters
 
     def fit(self, training: TrainingSet) -> Model:
         """The table of the combinations in `training`."""
-        check_learnable(training)
+        check_served("rate_table", TASKS, training)
         columns = tuple(position(training.names, name, "by") for name in self.params.by)
         if not columns:
             raise ConfigurationError("rate_table: got by: []; allowed: at least one feature.")
@@ -79,8 +83,8 @@ class RateTableEstimator:
         place = place.reshape(-1)
         rate = float(training.y.mean())
         rows = np.bincount(place, minlength=len(keys))
-        late = np.bincount(place, weights=training.y, minlength=len(keys))
-        rates = (late + self.params.smoothing * rate) / (rows + self.params.smoothing)
+        total = np.bincount(place, weights=training.y, minlength=len(keys))
+        rates = (total + self.params.smoothing * rate) / (rows + self.params.smoothing)
         rows_of_keys = [tuple(key) for key in keys.tolist()]
         return RateTable(Saved(training.names, columns, rate, rows_of_keys, rates.tolist()))
 
@@ -98,7 +102,7 @@ class RateTable:
         return self._saved.names
 
     def predict(self, X: Floats) -> Floats:
-        """Rates (rows,) of the combinations of X (rows, features)."""
+        """Mean labels (rows,) of the combinations of X (rows, features)."""
         X = as_batch(X, self.names)
         columns = _keys(X, self._saved.columns).T.tolist()
         rates = (self._table.get(key, self._saved.rate) for key in zip(*columns, strict=True))

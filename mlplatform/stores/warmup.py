@@ -1,11 +1,11 @@
-"""Fills the features' memory from the lake: the rows a server must remember when it starts.
+"""Fills online features from the lake: the rows a service, or a store that several share, must remember.
 
-Rows of every source table that became known as far back as any feature looks go into one `OnlineFeatures`; a
+Rows of every source table that became known as far back as any feature looks go into one memory or store; a
 question from `whole_from_us` on then finds everything the batch path would find. It must not take events nor
 read a clock: "now" is the newest partition.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from mlplatform.errors import NotFound
 from mlplatform.stages.preparation.declarations import FeatureSet, Source, Static, columns_of
 from mlplatform.stages.preparation.online import OnlineFeatures
 from mlplatform.stores.lake import Lake, Table
+from mlplatform.stores.online import OnlineStore
 
 DAY_US = 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,9 +31,9 @@ Fingerprint = tuple[tuple[str, int, str], ...]
 
 @dataclass(frozen=True)
 class Memory:
-    """Warmed features and what is in them."""
+    """Warmed features, or the store that holds them, and what is in them."""
 
-    features: OnlineFeatures
+    features: OnlineFeatures | OnlineStore
     fingerprint: Fingerprint
     newest: str
     whole_from_us: int | None
@@ -49,7 +50,7 @@ def fingerprint(lake: Lake, use_case: str, feature_set: FeatureSet) -> Fingerpri
     NotFound
         if a table does not exist yet.
     """
-    events = _event_tables(feature_set)
+    events = tables_of(feature_set)
     tables = dict.fromkeys([*events, *feature_set.statics])
     return tuple(_print(lake, Table(use_case, name), name in events) for name in tables)
 
@@ -62,20 +63,80 @@ def warm(lake: Lake, use_case: str, feature_set: FeatureSet, *, questions: timed
     NotFound
         if a table does not exist yet or has no rows.
     """
+    features = OnlineFeatures(feature_set)
+
+    def tell(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        for source, row in rows:
+            features.event(source, row)
+
+    return _fill(features, tell, lake, use_case, questions, lambda table: None)
+
+
+def fill(
+    store: OnlineStore, lake: Lake, use_case: str, *, done: Callable[[str], None] = lambda table: None
+) -> Memory:
+    """Tell a store what `warm` would remember; rows it has already stay as they are.
+
+    Parameters
+    ----------
+    done : is told the name of each table that is in.
+
+    Raises
+    ------
+    NotFound
+        if a table does not exist yet or has no rows.
+    StoreError
+        if the store does not answer.
+    """
+    return _fill(store, store.events, lake, use_case, QUESTIONS, done)
+
+
+def replicate(store: OnlineStore, lake: Lake, use_case: str, days: Iterable[str]) -> dict[str, int]:
+    """Tell a store the rows of these partitions, and the static tables; rows told by source or table.
+
+    Raises
+    ------
+    NotFound
+        if a table does not exist yet.
+    StoreError
+        if the store does not answer.
+    """
+    feature_set, wanted = store.feature_set, sorted(days)
+    rows: dict[str, int] = {}
+    for table, sources in tables_of(feature_set).items():
+        columns = columns_of(feature_set.features, table)
+        read = [lake.read(Table(use_case, table), columns=columns, first=day, last=day) for day in wanted]
+        frame = _plain(pl.concat(read))
+        rows |= {source.name: _take(store.events, source, frame) for source in sources}
+    for table in feature_set.statics:
+        rows[table] = _take_static(store, table, _read(lake, use_case, feature_set, table))
+    return rows
+
+
+def _fill(
+    features: OnlineFeatures | OnlineStore,
+    tell: Callable[[Iterable[tuple[str, Mapping[str, Any]]]], object],
+    lake: Lake,
+    use_case: str,
+    questions: timedelta,
+    done: Callable[[str], None],
+) -> Memory:
+    feature_set = features.feature_set
     printed = fingerprint(lake, use_case, feature_set)
     newest = max((partition for _, _, partition in printed), default="")
-    tables = _event_tables(feature_set)
+    tables = tables_of(feature_set)
     oldest = min((lake.partitions(Table(use_case, name))[0] for name in tables), default="")
     whole_from = _whole_from(oldest, newest, feature_set, questions)
     whole_from_us = None if whole_from is None else (whole_from - _EPOCH).days * DAY_US
-    features = OnlineFeatures(feature_set)
     rows: dict[str, int] = {}
     features.advance(whole_from_us or 0)  # said first, so that rows out of every reach need not be kept
     for table, sources in tables.items():
         frame = _plain(_read(lake, use_case, feature_set, table, whole_from))
-        rows |= {source.name: _take(features, source, frame) for source in sources}
+        rows |= {source.name: _take(tell, source, frame) for source in sources}
+        done(table)
     for table in feature_set.statics:
         rows[table] = _take_static(features, table, _read(lake, use_case, feature_set, table))
+        done(table)
     return Memory(features, printed, newest, whole_from_us, rows)
 
 
@@ -92,16 +153,18 @@ def warm_at(lake: Lake, use_case: str, feature_set: FeatureSet, moment_us: int) 
     moment = _EPOCH + timedelta(microseconds=moment_us)
     features = OnlineFeatures(feature_set)
     features.advance(moment_us)
-    for table, sources in _event_tables(feature_set).items():
+    for table, sources in tables_of(feature_set).items():
         frame = _plain(_read(lake, use_case, feature_set, table, moment - QUESTIONS, moment + QUESTIONS))
         for source in sources:
-            _take(features, source, frame)
+            for told in _events(source, frame):
+                features.event(*told)
     for table in feature_set.statics:
         _take_static(features, table, _read(lake, use_case, feature_set, table))
     return features
 
 
-def _event_tables(feature_set: FeatureSet) -> dict[str, list[Source]]:
+def tables_of(feature_set: FeatureSet) -> dict[str, list[Source]]:
+    """Names of the tables that sources read, with those sources."""
     tables: dict[str, list[Source]] = {}
     for source in feature_set.sources:
         tables.setdefault(source.table, []).append(source)
@@ -152,16 +215,20 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(times).dt.timestamp("us")) if times else frame
 
 
-def _take(features: OnlineFeatures, source: Source, frame: pl.DataFrame) -> int:
-    """Feed a source's rows in the order they became known: then every one goes to the end of its logs."""
+def _take(
+    tell: Callable[[Iterable[tuple[str, Mapping[str, Any]]]], object], source: Source, frame: pl.DataFrame
+) -> int:
+    tell(_events(source, frame))
+    return int(frame[source.at].is_not_null().sum())
+
+
+def _events(source: Source, frame: pl.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A source's rows in the order they became known: then every one goes to the end of its logs."""
     happened = frame.filter(pl.col(source.at).is_not_null()).sort(source.at, *source.key)
-    name = source.name
-    for row in _rows(happened):
-        features.event(name, row)
-    return happened.height
+    return ((source.name, row) for row in _rows(happened))
 
 
-def _take_static(features: OnlineFeatures, table: str, frame: pl.DataFrame) -> int:
+def _take_static(features: OnlineFeatures | OnlineStore, table: str, frame: pl.DataFrame) -> int:
     keys = {f.by for f in features.feature_set.features if isinstance(f, Static) and f.table == table}
     kept = _plain(frame).filter(pl.any_horizontal(pl.col(sorted(keys)).is_not_null()))
     features.load_static(table, _rows(kept))

@@ -1,0 +1,93 @@
+"""`mlplatform champion`: the verdict of the champion rule, and the champion that serves."""
+
+from contextlib import closing
+from typing import Any
+
+import polars as pl
+from rich.markup import escape
+from rich.table import Table
+
+from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.candidates import AsOf
+from mlplatform.cli.output import emit, out
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import NotFound
+from mlplatform.offline import project
+from mlplatform.offline.declared import Declared
+from mlplatform.stores.champions import ChampionStore
+from mlplatform.stores.lake import KEY, Lake
+
+
+@app.command()
+def champion(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
+    """Say which candidate won as of a date (the newest if left out), why, and which champion serves."""
+    declared, settings = project.load(use_case_folder(use_case)), Settings.load()
+    said = {**_verdict(declared, settings, as_of), "present": _present(declared.name, settings)}
+    if json:
+        emit(said)
+        return
+    out.print(f"[bold]{said['use_case']}[/] as of {said['as_of']}: {escape(said['verdict'])}")
+    table = Table("model", "verdict", "reason", header_style="bold")
+    for row in said["candidates"]:
+        table.add_row(row["model"], "winner" if row["winner"] else "", escape(row["reason"]))
+    out.print(table)
+    out.print(_told(said["present"]), markup=False)
+
+
+def _verdict(declared: Declared, settings: Settings, as_of: str) -> dict[str, Any]:
+    rows = _rows(declared, settings, as_of)
+    # Columns of the deciding figure are empty in the rows of a rule that decided by another one.
+    listed = [{k: v for k, v in row.items() if k != KEY} for row in rows.to_dicts()]
+    winners = [row for row in listed if row["winner"]]
+    winner = winners[0] if winners else None
+    return {
+        "use_case": declared.name,
+        "as_of": rows[KEY][0],
+        "winner": winner["model"] if winner else None,
+        "digest": winner["digest"] if winner else None,
+        "verdict": winner["reason"] if winner else "no winner: every candidate was refused.",
+        "reasons": {row["model"]: row["reason"] for row in listed},
+        "candidates": listed,
+    }
+
+
+def _rows(declared: Declared, settings: Settings, as_of: str) -> pl.DataFrame:
+    """The verdict's rows, a candidate each, of this as-of date or the newest."""
+    table = declared.table("champion")
+    with closing(Lake.from_settings(settings)) as lake:
+        known = lake.partitions(table)
+        if not known or (as_of and as_of not in known):
+            raise NotFound(
+                f"no verdict of {declared.name!r}{f' as of {as_of}' if as_of else ''}; there is "
+                f"{', '.join(known) or 'none yet'}.",
+                hint=f"mlplatform run {declared.name}, or materialise `champion` for the date.",
+            )
+        return lake.read(table, partitions=[as_of or known[-1]])
+
+
+def _present(use_case: str, settings: Settings) -> dict[str, Any] | None:
+    """The champion that serves, with the moment since which it does."""
+    if not settings.state_file_exists():
+        return None
+    with closing(ChampionStore(settings.state_url)) as store:
+        release = store.champion(use_case)
+    if release is None:
+        return None
+    return {
+        "model": release.model,
+        "version": release.version,
+        "digest": release.digest,
+        "feature_set": release.feature_set_id,
+        "as_of": release.as_of,
+        "since": release.released_at.isoformat(),
+        "why": release.why,
+    }
+
+
+def _told(present: dict[str, Any] | None) -> str:
+    if present is None:
+        return "present champion: none was released yet."
+    return (
+        f"present champion: {present['model']} version {present['version']} ({present['digest'][:12]}), "
+        f"as of {present['as_of']}, since {present['since']}"
+    )
