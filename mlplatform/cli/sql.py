@@ -5,6 +5,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mlplatform.cli.app import Json, app
@@ -25,9 +26,9 @@ def sql(
     if json:
         emit({"columns": found.columns, "rows": _plain(found).rows(), "row_count": found.height})
         return
-    table = Table(*[f"{name}" for name in found.columns], header_style="bold")
+    table = Table(*[escape(name) for name in found.columns], header_style="bold")
     for row in _plain(found.head(limit)).rows():
-        table.add_row(*["" if value is None else str(value) for value in row])
+        table.add_row(*["" if value is None else escape(str(value)) for value in row])
     out.print(table)
     if found.height > limit:
         err.print(f"{limit} of {found.height} rows; --limit shows more.")

@@ -11,6 +11,7 @@ import polars as pl
 from mlplatform import plugins
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.evaluated import check_slices
 from mlplatform.stages.preparation import selection
 from mlplatform.stages.segregation import strategies
 from mlplatform.stages.segregation.dataset import segregate
@@ -32,6 +33,7 @@ def check_plugins(declared: Declared) -> None:
             raise ConfigurationError(f"models.{name}.params: {error}", hint=error.hint) from error
     _check_split(declared)
     _check_selection(declared)
+    check_slices(declared)
 
 
 def _check_split(declared: Declared) -> None:

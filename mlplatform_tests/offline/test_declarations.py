@@ -59,7 +59,7 @@ IN_YAML = {
     "days in the wrong order": ("last: 2025-04-29", "last: 2025-02-28", "days:", "last (2025-02-28) is before first (2025-03-01)", ""),
     "a training date outside the days": ("as_of: 2025-04-08", "as_of: 2025-04-30", "attributes:", "split.as_of is 2025-04-30; allowed: a day after days.first (2025-03-01)", ""),
     "a source that does not exist": ("source: files\n      options: { path: data/w", "source: file\n      options: { path: data/w", "source: file\n", "got source 'file'; allowed: files, http, nycflights13, sql", "Did you mean 'files'?"),
-    "a model that does not exist": ("type: decision_tree", "type: decison_tree", "decison_tree", "got model 'decison_tree'; allowed: decision_tree, lightgbm", "Did you mean 'decision_tree'?"),
+    "a model that does not exist": ("type: decision_tree", "type: decison_tree", "decison_tree", "got model 'decison_tree'; allowed: constant, decision_tree, ", "Did you mean 'decision_tree'?"),
     "a split that does not exist": ("strategy: by_time", "strategy: by_tme", "by_tme", "got split 'by_tme'; allowed: by_group, by_time, k_fold", "Did you mean 'by_time'?"),
     "an evaluator that does not exist": ("[roc, log_loss]", "[rok, log_loss]", "[rok", "got evaluator 'rok'; allowed: ", "Did you mean 'roc'?"),
     "a metric that does not exist": ("metric: log_loss", "metric: logloss", "metric: logloss", "got 'logloss'; allowed: log_loss, brier, roc_auc", "Did you mean 'log_loss'?"),
