@@ -210,7 +210,10 @@ class Clip(_Node, frozen=True, tag="clip"):
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
         value = self.operand.write(code, found)
-        return code.set(f"None if {value} is None else min(max({value}, {self.low!r}), {self.high!r})")
+        # A bound takes the value's type, as in polars: 0.0 where a decimal is cut off at 0.
+        bound = f"type({value})({self.low!r} if {value} < {self.low!r} else {self.high!r})"
+        inside = f"{self.low!r} <= {value} <= {self.high!r}"
+        return code.set(f"None if {value} is None else {value} if {inside} else {bound}")
 
 
 class IsNull(_Node, frozen=True, tag="is_null"):

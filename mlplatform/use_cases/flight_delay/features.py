@@ -127,7 +127,7 @@ FEATURES = FeatureSet(
         *(
             Row(
                 f"{step}load_{window}_{name}",
-                col(f"_late_{window}_{name}").coalesce(0) * col(f"_due_{window}_{name}"),
+                col(f"_late_{window}_{name}").coalesce(0.0) * col(f"_due_{window}_{name}"),
             )
             for name, step in (("origin", ""), ("all", ""), ("carrier", "_"), ("dest", "_"))
             for window in ("1h", "2h", "5h")
