@@ -14,7 +14,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import NotFound
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
-from mlplatform.stores.champions import ChampionStore
+from mlplatform.offline.summary import champion_of
 from mlplatform.stores.lake import KEY, Lake
 
 
@@ -22,7 +22,7 @@ from mlplatform.stores.lake import KEY, Lake
 def champion(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
     """Say which candidate won as of a date (the newest if left out), why, and which champion serves."""
     declared, settings = project.load(use_case_folder(use_case)), Settings.load()
-    said = {**_verdict(declared, settings, as_of), "present": _present(declared.name, settings)}
+    said = {**_verdict(declared, settings, as_of), "present": champion_of(declared.name, settings)}
     if json:
         emit(said)
         return
@@ -65,29 +65,10 @@ def _rows(declared: Declared, settings: Settings, as_of: str) -> pl.DataFrame:
         return lake.read(table, partitions=[as_of or known[-1]])
 
 
-def _present(use_case: str, settings: Settings) -> dict[str, Any] | None:
-    """The champion that serves, with the moment since which it does."""
-    if not settings.state_file_exists():
-        return None
-    with closing(ChampionStore(settings.state_url)) as store:
-        release = store.champion(use_case)
-    if release is None:
-        return None
-    return {
-        "model": release.model,
-        "version": release.version,
-        "digest": release.digest,
-        "feature_set": release.feature_set_id,
-        "as_of": release.as_of,
-        "since": release.released_at.isoformat(),
-        "why": release.why,
-    }
-
-
 def _told(present: dict[str, Any] | None) -> str:
     if present is None:
         return "present champion: none was released yet."
     return (
         f"present champion: {present['model']} version {present['version']} ({present['digest'][:12]}), "
-        f"as of {present['as_of']}, since {present['since']}"
+        f"as of {present['as_of']}, since {present['released_at']}"
     )

@@ -23,7 +23,7 @@ def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
         rows = {name: lake.row_count(declared.table(name)) for name in tables}
         partitions = {name: len(lake.partitions(declared.table(name))) for name in tables}
         models = {name: _figures(lake, declared, name) for name in declared.config.models}
-    champion = _champion(declared.name, settings)
+    champion = champion_of(declared.name, settings)
     metrics: dict[str, float] = {}
     for figures in models.values():
         if champion and figures.get("digest") == champion["digest"]:
@@ -38,7 +38,8 @@ def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _champion(use_case: str, settings: Settings) -> dict[str, Any] | None:
+def champion_of(use_case: str, settings: Settings) -> dict[str, Any] | None:
+    """The release that serves, its time in UTC (ISO 8601); None before the first one."""
     if not settings.state_file_exists():
         return None
     with closing(ChampionStore(settings.state_url)) as store:

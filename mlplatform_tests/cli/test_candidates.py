@@ -87,7 +87,7 @@ class TestChampion:
         assert (told["as_of"], told["winner"], told["digest"]) == (AS_OF, first["model"], first["digest"])
         assert set(told["reasons"]) == set(world.MODELS)
         assert told["verdict"] == told["reasons"][first["model"]]
-        assert told["present"]["since"] == first["released_at"]
+        assert told["present"]["released_at"] == first["released_at"]
         assert told["present"]["version"] == 1
         for row in told["candidates"]:
             assert row["rival"] == "rate_table"
