@@ -39,6 +39,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.ingestion
+	$(BIN)/python -m benchmarks.training
 
 lock: $(READY)
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \

@@ -1,28 +1,41 @@
 """`mlplatform champion`: the verdict of the champion rule, and the champion that serves."""
 
 from contextlib import closing
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+import typer
 from rich.markup import escape
 from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.candidates import AsOf
-from mlplatform.cli.output import emit, out
+from mlplatform.cli.output import emit, err, out
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import NotFound
-from mlplatform.offline import project
+from mlplatform.offline import project, verdicts
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.summary import champion_of
 from mlplatform.stores.lake import KEY, Lake
 
 
 @app.command()
-def champion(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> None:
+def champion(
+    use_case: UseCaseName,
+    as_of: AsOf = "",
+    history: Annotated[bool, typer.Option("--history", help="Every date, the oldest first.")] = False,
+    json: Json = False,
+) -> None:
     """Say which candidate won as of a date (the newest if left out), why, and which champion serves."""
     declared, settings = project.load(use_case_folder(use_case)), Settings.load()
-    said = {**_verdict(declared, settings, as_of), "present": champion_of(declared.name, settings)}
+    if history and as_of:
+        raise typer.BadParameter("got --history and --as-of; allowed: one of them.")
+    if history:
+        _history(declared, settings, json=json)
+        return
+    said = _verdict(declared, settings, as_of)
+    said["champion"] = verdicts.as_of(verdicts.released(declared.name, settings), said["as_of"])
+    said["present"] = champion_of(declared.name, settings)
     if json:
         emit(said)
         return
@@ -31,7 +44,24 @@ def champion(use_case: UseCaseName, as_of: AsOf = "", json: Json = False) -> Non
     for row in said["candidates"]:
         table.add_row(row["model"], "winner" if row["winner"] else "", escape(row["reason"]))
     out.print(table)
-    out.print(_told(said["present"]), markup=False)
+    out.print(_told(said["champion"], f"champion as of {said['as_of']}"), markup=False)
+    out.print(_told(said["present"], "present champion"), markup=False)
+
+
+def _history(declared: Declared, settings: Settings, *, json: bool) -> None:
+    found = verdicts.history(declared, settings)
+    if json:
+        present = champion_of(declared.name, settings)
+        emit({"use_case": declared.name, "history": found, "present": present})
+    elif not found:
+        err.print(f"no verdict yet: mlplatform run {declared.name}", markup=False)
+    else:
+        table = Table("as of", "winner", "verdict", "champion then", header_style="bold")
+        for each in found:
+            then = each["champion"]
+            serving = f"{then['model']} version {then['version']}" if then else "none"
+            table.add_row(each["as_of"], each["winner"] or "", escape(each["verdict"]), serving)
+        out.print(table)
 
 
 def _verdict(declared: Declared, settings: Settings, as_of: str) -> dict[str, Any]:
@@ -65,10 +95,10 @@ def _rows(declared: Declared, settings: Settings, as_of: str) -> pl.DataFrame:
         return lake.read(table, partitions=[as_of or known[-1]])
 
 
-def _told(present: dict[str, Any] | None) -> str:
+def _told(present: dict[str, Any] | None, who: str) -> str:
     if present is None:
-        return "present champion: none was released yet."
+        return f"{who}: none was released yet."
     return (
-        f"present champion: {present['model']} version {present['version']} ({present['digest'][:12]}), "
+        f"{who}: {present['model']} version {present['version']} ({present['digest'][:12]}), "
         f"as of {present['as_of']}, since {present['released_at']}"
     )

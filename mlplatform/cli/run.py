@@ -24,7 +24,8 @@ def run(use_case: UseCaseName, json: Json = False) -> None:
     settings = Settings.load()
     declared = project.load(use_case_folder(use_case))
     steps = _materialise(declared, settings)
-    result: dict[str, Any] = {"use_case": declared.name, "steps": steps, **summary(declared, settings)}
+    result: dict[str, Any] = {"use_case": declared.name, "task": declared.config.task, "steps": steps}
+    result |= summary(declared, settings)
     if declared.config.example and result["champion"]:
         before = time.perf_counter()
         result["answer"] = _answer(declared, settings)
@@ -101,7 +102,7 @@ def _print(result: dict[str, Any]) -> None:
         out.print(f"[bold]champion[/]  {champion['model']} version {champion['version']}: {champion['why']}")
     if "answer" in result:
         said = result["answer"]
-        out.print(f"[bold]online[/]    score {said['score']:.4f} for the example, id {said['prediction_id']}")
+        out.print(f"[bold]online[/]    {_said(said)}")
     times = Table(
         "step", "partitions", "assets", "seconds", header_style="bold", title="Time", title_justify="left"
     )
@@ -117,16 +118,26 @@ def _print(result: dict[str, Any]) -> None:
     err.print(f"next      mlplatform up, then {places['ui']}", markup=False)
 
 
+def _said(answer: dict[str, Any]) -> str:
+    """The answer to the example in a line."""
+    if "places" not in answer:
+        return f"score {answer['score']:.4f} for the example, id {answer['prediction_id']}"
+    first = answer["places"][0]
+    named = ", ".join(f"{name} {value}" for name, value in first["facts"].items())
+    return f"{answer['kind']} of {len(answer['places'])} for the example; first {named}: {first['score']:.4f}"
+
+
 def _figures(result: dict[str, Any]) -> Table:
-    table = Table("model", *METRICS, header_style="bold", title="Test figures", title_justify="left")
+    metrics = METRICS[result["task"]]
+    table = Table("model", *metrics, header_style="bold", title="Test figures", title_justify="left")
     winner = result["champion"]["digest"] if result["champion"] else ""
     for name, figures in result["models"].items():
         if figures:
             style = "bold green" if figures["digest"] == winner else ""
-            table.add_row(name, *[f"{figures[m]:.4f}" if m in figures else "" for m in METRICS], style=style)
+            table.add_row(name, *[f"{figures[m]:.4f}" if m in figures else "" for m in metrics], style=style)
     table.add_section()
     for reference in result["references"]:
         figures = reference["figures"]
-        shown = [f"{figures[m]:.4f}" if m in figures else "" for m in METRICS]
+        shown = [f"{figures[m]:.4f}" if m in figures else "" for m in metrics]
         table.add_row(f"reference: {reference['name']}", *shown, style="dim")
     return table

@@ -4,12 +4,14 @@ import json as json_library
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.output import emit, out
 from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
+from mlplatform.offline.config import Facts
 
 
 @app.command()
@@ -23,14 +25,33 @@ def score(
 ) -> None:
     """Ask the scoring service one question, for example: mlplatform score flight_delay tailnum=N14228."""
     declared = project.load(use_case_folder(use_case))
-    asked = {**declared.config.example, **_facts(facts or [], declared.feature_set.spine.facts)}
+    given = _facts(facts or [], declared.feature_set.spine.facts)
+    example = declared.config.example
+    asked = example if isinstance(example, list) and not given else {**_first(example), **given}
     with ScoringClient(Settings.load().scoring_url) as client:
         answer = client.score(declared.name, asked)
     if json:
         emit(answer)
         return
     for name, value in answer.items():
-        out.print(f"{name:>14}: {value}", markup=False)
+        if name == "places":
+            out.print(_places(value))
+        else:
+            out.print(f"{name:>14}: {value}", markup=False)
+
+
+def _first(example: Facts | list[Facts]) -> Facts:
+    return example[0] if isinstance(example, list) else example
+
+
+def _places(places: list[dict[str, Any]]) -> Table:
+    """A ranked list or a forecast, row by row."""
+    names = list(places[0]["facts"]) if places else []
+    table = Table("place", *names, "score", "prediction_id", header_style="bold")
+    for each in places:
+        facts = [str(each["facts"][name]) for name in names]
+        table.add_row(str(each["place"]), *facts, f"{each['score']:.4f}", each["prediction_id"])
+    return table
 
 
 def _facts(words: list[str], types: dict[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from mlplatform.cli.output import emit, err, out
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.division import of_declaration
 from mlplatform.offline.plugged import split_options
 from mlplatform.stages.segregation.report import reply
+from mlplatform.stores.division import divided
 from mlplatform.stores.lake import KEY, Lake
 
 
@@ -46,10 +48,8 @@ def split(
 
 
 def _answer(declared: Declared, strategy: str, options: dict[str, object]) -> dict[str, Any]:
-    from mlplatform.offline.assets.segregation import divided
-
     with closing(Lake.from_settings(Settings.load())) as lake:
-        segregated = divided(declared, lake, strategy, options)
+        segregated = divided(of_declaration(declared), lake, strategy, options)
     return reply(declared.name, segregated, day=KEY)
 
 

@@ -3,7 +3,7 @@
 It must not know what a use case means: facts go out as JSON, the answer comes back as a dictionary.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -56,8 +56,8 @@ class ScoringClient:
         """What is in use, in memory, and wrong; ServiceError if the service is not there."""
         return self._get("/v1/status", allowed=(200,))
 
-    def score(self, use_case: str, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer for one row; a time in `facts` may be a datetime with a zone.
+    def score(self, use_case: str, facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The answer for one row, or for the alternatives of a list; a time may be a datetime with a zone.
 
         Raises
         ------
@@ -66,7 +66,9 @@ class ScoringClient:
         ServiceError
             if nothing answers, or the service cannot answer (no release yet, an error of its own).
         """
-        content = msgspec.json.encode({name: _spelled(name, value) for name, value in facts.items()})
+        content = msgspec.json.encode(
+            _row(facts) if isinstance(facts, Mapping) else [_row(each) for each in facts]
+        )
         headers = {"content-type": "application/json"}
         answer = self._send("POST", f"/score/{quote(use_case, safe='')}", content=content, headers=headers)
         return self._read(answer, allowed=(200,))
@@ -114,6 +116,10 @@ class ScoringClient:
         if 400 <= response.status_code < 500:
             raise RequestError(text, status=response.status_code)
         raise ServiceError(text, hint=f"See {self.url}/v1/status.")
+
+
+def _row(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _spelled(name, value) for name, value in facts.items()}
 
 
 def _spelled(name: str, value: Any) -> Any:

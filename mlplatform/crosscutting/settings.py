@@ -23,6 +23,10 @@ class Settings:
     """URL of the NATS server; the embedded one is started on it when it is local."""
     online_store: str = "memory://"
     """URL of the Online Feature Store: in each service's own memory, or a Valkey/Redis server for several."""
+    dask: str = ""
+    """Scheduler for parallel training, such as tcp://host:8786; empty: workers started here for each one."""
+    dask_time_limit: int = 3600
+    """Seconds that one attempt of a parallel training may take."""
     host: str = "127.0.0.1"
     scoring_port: int = 8080
     ingestion_port: int = 8081
@@ -53,6 +57,11 @@ class Settings:
     def candidates(self) -> Path:
         """Folder of the Model Candidate Data Store."""
         return self.home / "candidates"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of trainings that are not over."""
+        return self.home / "checkpoints"
 
     @property
     def reports(self) -> Path:
@@ -90,7 +99,7 @@ class Settings:
         Raises
         ------
         ConfigurationError
-            if a port is not a number between 1 and 65535.
+            if a port is not a number between 1 and 65535, or a time limit no whole number of seconds.
         """
         env = os.environ if environ is None else environ
         home = Path(env.get("MLPLATFORM_HOME", ".mlplatform")).absolute()
@@ -99,6 +108,8 @@ class Settings:
             state_url=env.get("MLPLATFORM_STATE_URL", f"sqlite:///{home / 'state.sqlite'}"),
             broker_url=env.get("MLPLATFORM_BROKER_URL", "nats://127.0.0.1:4222"),
             online_store=env.get("MLPLATFORM_ONLINE_STORE", "memory://"),
+            dask=env.get("MLPLATFORM_DASK", ""),
+            dask_time_limit=_seconds(env, "MLPLATFORM_DASK_TIME_LIMIT", 3600),
             host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
             scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
             ingestion_port=_port(env, "MLPLATFORM_INGESTION_PORT", 8081),
@@ -113,5 +124,15 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
         raise ConfigurationError(
             f"{name} is {text!r}; a port is a whole number from 1 to 65535.",
             hint=f"Set it to a free port, or unset it for the default {default}.",
+        )
+    return int(text)
+
+
+def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise ConfigurationError(
+            f"{name} is {text!r}; a time limit is a whole number of seconds from 1.",
+            hint=f"Set it to seconds, or unset it for the default {default}.",
         )
     return int(text)

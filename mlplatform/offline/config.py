@@ -21,13 +21,19 @@ from pydantic import (
 
 from mlplatform import plugins, sources
 from mlplatform.errors import ConfigurationError
+from mlplatform.offline.config_search import Search
+from mlplatform.offline.distributed import ways
+from mlplatform.offline.training_config import Training
 from mlplatform.stages.evaluation import evaluators
 from mlplatform.stages.evaluation.constant import NAME as CONSTANT
+from mlplatform.stages.evaluation.metrics import METRICS
 from mlplatform.stages.evaluation.rule import Rule
 from mlplatform.stages.evaluation.slices import MINIMUM_ROWS
 from mlplatform.stages.preparation import selectors
 from mlplatform.stages.segregation import splits
 from mlplatform.stages.training import models
+from mlplatform.stages.training.output import Output
+from mlplatform.stages.training.training_set import Task
 
 
 def _plugin(package: ModuleType) -> Any:
@@ -40,6 +46,12 @@ def _plugin(package: ModuleType) -> Any:
         return name
 
     return AfterValidator(check)
+
+
+def _metric(name: str) -> str:
+    if name not in METRICS:
+        raise ValueError(f"got metric {name!r}; allowed: {', '.join(METRICS)}")
+    return name
 
 
 def _zone(name: str) -> str:
@@ -64,7 +76,20 @@ SelectorName = Annotated[str, _plugin(selectors)]
 ModelType = Annotated[str, _plugin(models)]
 EvaluatorName = Annotated[str, _plugin(evaluators)]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Metric = Literal["log_loss", "brier", "roc_auc", "average_precision", "rmse", "mae", "r2"]
+Metric = Annotated[str, AfterValidator(_metric)]
+
+
+EVALUATORS: dict[str, list[str]] = {
+    "classification": ["roc", "precision_recall", "calibration", "log_loss"],
+    "regression": ["regression_errors", "residuals"],
+    "clustering": ["silhouette"],
+    "ranking": ["ranking"],
+    "forecasting": ["forecast_errors", "residuals"],
+}
+"""Evaluators of a use case that names none."""
+
+
+Facts = dict[str, str | int | float | bool | None]
 
 
 class _Section(BaseModel):
@@ -228,6 +253,21 @@ class Model(_Section):
 
     type: ModelType
     params: dict[str, Any] = {}
+    search: Search | None = None
+    """Which parameters are searched for before training; `params` are then those that are not."""
+    parallel: ways.Parallel | None = None
+    """Trained on workers of Dask, by rows (data, voting: lightgbm) or by parts of the model (model)."""
+    workers: int = Field(default=2, ge=1, le=1024)
+    """Workers of a parallel training."""
+
+    @model_validator(mode="after")
+    def _parallel_fits(self) -> "Model":
+        try:
+            if self.parallel:
+                ways.check(self.type, self.parallel)
+        except ConfigurationError as error:
+            raise ValueError(f"{error} {error.hint}".strip()) from error
+        return self
 
 
 class Drift(_Section):
@@ -237,18 +277,48 @@ class Drift(_Section):
 
 
 class Label(_Section):
-    """The outcome that is predicted: a true/false column of the spine's cleaned table."""
+    """The outcome that is predicted: a column of the spine's cleaned table.
+
+    True/false in classification, a number in regression and forecasting, a relevance >= 0 in ranking.
+    """
 
     column: str
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    """From this probability on the class is true."""
+    """Classification: from this probability on the class is true."""
+
+
+class Lists(_Section):
+    """Ranking: which rows are the alternatives of one question."""
+
+    by: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+    """Columns of the spine's key that are equal in one list."""
+    at_least: int = Field(default=2, ge=1)
+    """Lists with fewer alternatives are not judged: there is nothing to rank."""
+    worth: str = ""
+    """A column of the spine's table in people's unit: its mean over the first places is told."""
+
+
+class Series(_Section):
+    """Forecasting: which rows form one series, and which of them one forecast."""
+
+    by: Annotated[list[str], BeforeValidator(_listed)] = []
+    """Columns of the spine's key that tell the series apart; none: there is one."""
+    time: str
+    """Column of the spine's key: the moment a row's value is of."""
+    start: str
+    """Column of the spine's key: the moment from which a forecast runs."""
+    step: str = "1h"
+    steps: int = Field(ge=1, le=1000)
+    """Values of one forecast."""
+    season: str = "24h"
+    """After which the series repeats: forecasts are judged against the value one season ago."""
 
 
 class Reference(_Section):
     """A figure reached elsewhere on the same test rows, to compare with."""
 
     name: str
-    figures: dict[Metric, float]
+    figures: dict[str, float]
 
 
 class UseCaseConfig(_Section):
@@ -263,25 +333,58 @@ class UseCaseConfig(_Section):
     """Event streams, archived to the Raw Data Store as they come."""
     features: str = "FEATURES"
     """Name of the FeatureSet in features.py."""
-    label: Label
+    task: Task = "classification"
+    """What is answered: a probability, a number, a cluster, a ranked list, or a forecast."""
+    label: Label | None = None
+    """Every task but clustering has one."""
+    lists: Lists | None = None
+    series: Series | None = None
     split: Split
     selection: Selection | None = None
     """Without it the models get every feature."""
     models: dict[SafeName, Model] = Field(min_length=1)
-    evaluators: list[EvaluatorName] = [
-        "roc",
-        "precision_recall",
-        "calibration",
-        "log_loss",
-    ]
+    evaluators: list[EvaluatorName] = []
+    """Left out: those of the task."""
     slices: list[Annotated[Slicing, BeforeValidator(_column)]] = []
     """Columns by whose levels the deciding metric is shown, and limited by `champion.slice_tolerance`."""
     champion: Champion = Champion()
+    training: Training = Training()
+    """What starts a training by itself, and what of one is tried again."""
     drift: Drift = Drift()
     references: list[Reference] = []
     """Shown beside the test figures at the end of `mlplatform run`."""
-    example: dict[str, str | int | float | bool | None] = {}
-    """Facts of one question, scored at the end of `mlplatform run`."""
+    example: Facts | list[Facts] = {}
+    """Facts of one question (ranking: of each alternative), scored at the end of `mlplatform run`."""
+
+    @property
+    def target(self) -> str | None:
+        """The label's column; None in clustering."""
+        return self.label.column if self.label else None
+
+    @property
+    def threshold(self) -> float:
+        """The probability from which on the class is true."""
+        return self.label.threshold if self.label else Label.model_fields["threshold"].default
+
+    @property
+    def output(self) -> Output:
+        """The task and how rows belong together, as a candidate keeps it."""
+        if self.series:
+            told = self.series.model_dump(exclude={"season"}) | {"by": tuple(self.series.by)}
+            return Output(self.task, **told)
+        return Output(self.task, by=tuple(self.lists.by) if self.lists else ())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _evaluators_of_the_task(cls, told: Any) -> Any:
+        if isinstance(told, dict) and not told.get("evaluators"):
+            return {**told, "evaluators": EVALUATORS.get(told.get("task", "classification"), [])}
+        return told
+
+    @model_validator(mode="after")
+    def _task_whole(self) -> "UseCaseConfig":
+        check_task(self)
+        return self
 
     @field_validator("owners")
     @classmethod
@@ -319,3 +422,24 @@ class UseCaseConfig(_Section):
                 f"and not after days.last ({self.days.last})"
             )
         return self
+
+
+def check_task(config: UseCaseConfig) -> None:
+    """Refuse sections that do not belong to the task, and a task without those it needs."""
+    needed = {"ranking": {"label", "lists"}, "forecasting": {"label", "series"}, "clustering": set()}
+    wanted = needed.get(config.task, {"label"})
+    given = {name for name in ("label", "lists", "series") if getattr(config, name) is not None}
+    if given != wanted:
+        raise ValueError(
+            f"task {config.task} has {', '.join(sorted(given)) or 'none'} of label, lists and series; "
+            f"allowed: {', '.join(sorted(wanted)) or 'none of them'}"
+        )
+    metric, of_task = config.champion.metric, [n for n, m in METRICS.items() if config.task in m.tasks]
+    if metric not in of_task:
+        raise ValueError(
+            f"champion.metric is {metric}; allowed in {config.task}: {', '.join(of_task) or 'none'}"
+        )
+    try:
+        _ = config.output
+    except ConfigurationError as error:
+        raise ValueError(f"{error} {error.hint}".strip()) from error

@@ -48,6 +48,7 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
     for feature in declared.feature_set.features:
         _check_known(feature, declared)
     _check_question(declared)
+    _check_output(declared)
     _check_names(declared)
     return declared
 
@@ -146,7 +147,7 @@ def _check_tables(declared: Declared) -> None:
 
 def _check_question(declared: Declared) -> None:
     """A question is made of facts known when it is asked; its answer is known later."""
-    spine, label = declared.feature_set.spine, declared.config.label.column
+    spine, label = declared.feature_set.spine, declared.config.target
     known = declared.config.data_sets[spine.table].known
     clock_of = {column: clock for clock, columns in known.items() for column in columns}
     for fact in spine.facts:
@@ -156,13 +157,32 @@ def _check_question(declared: Declared) -> None:
                 "it would see the future.",
                 hint=f"Take it out of the facts, or correct data_sets.{spine.table}.known.",
             )
-    if label not in clock_of:
+    if label is not None and label not in clock_of:
         raise ConfigurationError(
             f"label.column is {label!r}; allowed: a column that data_sets.{spine.table}.known lists "
             f"({', '.join(clock_of) or 'it lists none'}).",
             hint="An outcome is known only later: list it under the time column that says when, "
             "or features could read it too early.",
         )
+
+
+def _check_output(declared: Declared) -> None:
+    """A list or a forecast is told by columns of the key, which are facts: a server has nothing else."""
+    output, spine = declared.config.output, declared.feature_set.spine
+    for name in dict.fromkeys([*output.together, *([output.time] if output.time else [])]):
+        if name not in spine.key or name not in spine.facts:
+            raise ConfigurationError(
+                f"{declared.place}: task {output.task} is told by {name!r}; allowed: columns of the spine's "
+                f"key that are facts ({', '.join(n for n in spine.key if n in spine.facts) or 'none'}).",
+                hint="Add it to key and facts of the Spine.",
+            )
+    for name in filter(None, (output.time, output.start)):
+        if spine.facts[name] != "time":
+            raise ConfigurationError(
+                f"{declared.place}: series names {name!r}, a fact of type {spine.facts[name]}; allowed: "
+                "a fact of type time.",
+                hint="A forecast runs over moments in UTC.",
+            )
 
 
 def _check_known(feature: Feature, declared: Declared) -> None:
@@ -203,7 +223,9 @@ def _check_names(declared: Declared) -> None:
                 hint=f"Its features begin with {', '.join(names[:8])}.",
             )
     facts = declared.feature_set.spine.facts
-    unknown = [name for name in declared.config.example if name not in facts]
+    example = declared.config.example
+    told = example if isinstance(example, list) else [example]
+    unknown = sorted({name for row in told for name in row if name not in facts})
     if unknown:
         raise ConfigurationError(
             f"example has {', '.join(unknown)}; facts of the spine: {', '.join(facts)}.",

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 import polars as pl
 
 from mlplatform.errors import ConfigurationError, ModelError
-from mlplatform.offline import rows
+from mlplatform.offline import own_features, rows
 from mlplatform.offline.declared import Declared
 from mlplatform.stages.evaluation.judged import Candidate
 from mlplatform.stages.evaluation.report import Report, evaluate_all
 from mlplatform.stages.evaluation.slices import by_level
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.training.candidate import open_model
+from mlplatform.stages.training.contract import Floats
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.lake import Lake
 
@@ -55,16 +56,32 @@ def evaluate(
 ) -> Report:
     """The report of a stored candidate on one part of a split: figures, intervals, slices, pictures."""
     candidate = store.get(declared.name, digest)
-    judged = rows.of_part(declared, lake, as_of, part)
-    X = FittedFeatureSet.from_json(candidate.feature_set).matrix(judged)
+    judged = rows.judgeable(declared, rows.of_part(declared, lake, as_of, part))
+    fitted = FittedFeatureSet.from_json(candidate.feature_set)
+    X = fitted.matrix(own_features.of_rows(declared, lake, fitted.feature_set, judged))
     y, p = rows.labels(judged), open_model(candidate).predict(X)
-    known = {"X": X, "threshold": declared.config.label.threshold}
+    known = {"X": X, "threshold": declared.config.threshold, **_of_the_task(declared, lake, judged, X)}
     report = evaluate_all(declared.config.evaluators, y, p, days=judged["day"], known=known)
     for slicing in declared.config.slices:
         levels = rows.column(judged, slicing.column)
         said = by_level(declared.config.champion.metric, y, p, levels, slicing.min_rows)
         report = report.joined(f"slices by {slicing.column}", said)
     return report
+
+
+def _of_the_task(declared: Declared, lake: Lake, judged: pl.DataFrame, X: Floats) -> dict[str, object]:
+    """What evaluators of rankings and forecasts ask for beside labels and scores."""
+    config = declared.config
+    if config.task == "clustering":
+        return {"X": rows.comparable(X)}
+    if config.lists:
+        worth = config.lists.worth
+        told = {"worth": rows.outcome(declared, lake, judged, worth)} if worth else {}
+        return {"groups": rows.groups(judged, config.output.by), **told}
+    if config.task == "forecasting":
+        told = {"steps": rows.steps(declared, judged), "naive": rows.naive(declared, lake, judged)}
+        return {"groups": rows.groups(judged, config.output.by), **told}
+    return {}
 
 
 def to_frame(as_of: str, model: str, digest: str, reports: Mapping[str, Report]) -> pl.DataFrame:

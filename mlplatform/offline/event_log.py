@@ -6,9 +6,11 @@ three times cheaper (docs/decisions/0007-event-log.md). Tables and files are Dag
 reads what the other wrote.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from dagster import Field
@@ -42,8 +44,9 @@ class EventLog(SqliteEventLogStorage):
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> "EventLog":
         """The storage as configured."""
-        base_dir = config_value.get("base_dir") or str(Settings.load().dagster_home / "history" / "runs")
-        return cls(base_dir, inst_data)
+        # The instance that is opened is that of DAGSTER_HOME; another home's events are not its own.
+        home = os.environ.get("DAGSTER_HOME") or Settings.load().dagster_home
+        return cls(config_value.get("base_dir") or str(Path(home) / "history" / "runs"), inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

@@ -3,17 +3,31 @@
 It must not import Dagster: the command line announces data with it in a moment.
 """
 
+import msgspec
+
 from mlplatform.crosscutting.bus import Envelope, envelope, event_id
 from mlplatform.crosscutting.bus.topics import (
     FEATURES_GENERATED,
+    MODEL_READY_FOR_DEPLOYMENT,
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
     FeaturesGenerated,
+    ModelReadyForDeployment,
     RawDataExtracted,
     SourceDataAvailable,
 )
 from mlplatform.offline.declared import Declared
 from mlplatform.sources._contract import WHOLE
+
+
+class Winner(msgspec.Struct, frozen=True, kw_only=True):
+    """What the champion rule chose; `figures` are those of its metric, by part."""
+
+    model: str
+    digest: str
+    feature_set_id: str
+    why: str
+    figures: dict[str, float]
 
 
 def refusal(declared: Declared, data_set: str, partition: str) -> str:
@@ -87,6 +101,21 @@ def generated(declared: Declared, partition: str, run_id: str, rows: int) -> Env
     )
     id = event_id(FEATURES_GENERATED.name, declared.name, partition, run_id)
     return envelope(FEATURES_GENERATED, data, id=id, source=_source(declared), subject=partition)
+
+
+def ready(
+    declared: Declared, as_of: str, run_id: str, won: Winner, version: int | None
+) -> Envelope[ModelReadyForDeployment]:
+    """Message that a candidate won; its id says which run chose it. `version` is that of its release."""
+    data = ModelReadyForDeployment(
+        use_case=declared.name,
+        as_of=as_of,
+        version=version,
+        run_id=run_id,
+        **msgspec.structs.asdict(won),
+    )
+    id = event_id(MODEL_READY_FOR_DEPLOYMENT.name, declared.name, as_of, run_id)
+    return envelope(MODEL_READY_FOR_DEPLOYMENT, data, id=id, source=_source(declared), subject=won.model)
 
 
 def _source(declared: Declared) -> str:

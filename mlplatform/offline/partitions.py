@@ -14,8 +14,11 @@ def days(declared: Declared) -> DailyPartitionsDefinition:
 
 
 def training_dates(declared: Declared) -> StaticPartitionsDefinition:
-    """The dates a model is trained as of: the declared one."""
-    return StaticPartitionsDefinition([str(declared.config.split.as_of)])
+    """The dates a model may be trained as of: every day that has days of data before it.
+
+    `mlplatform run` uses the declared one only.
+    """
+    return StaticPartitionsDefinition(declared.days()[1:])
 
 
 def days_to_score(declared: Declared) -> DailyPartitionsDefinition:

@@ -1,12 +1,21 @@
 """What of a use case has to be materialised: the steps of a whole run, and what of each is missing.
 
-An asset's partition is missing when Dagster has no materialisation of it, or the asset's latest one was made
-by another code version. It must not run anything; `run.py` does.
+An asset's partition is missing when Dagster has no materialisation of it, or the asset's latest one (for a
+date of training: its own latest one) was made by another code version. It must not run anything; `run.py`
+does.
 """
 
 from dataclasses import dataclass
 
-from dagster import AssetKey, AssetsDefinition, DagsterInstance, Definitions
+from dagster import (
+    AssetKey,
+    AssetRecordsFilter,
+    AssetsDefinition,
+    DagsterInstance,
+    Definitions,
+    StaticPartitionsDefinition,
+)
+from dagster._core.definitions.data_version import CODE_VERSION_TAG
 
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import key
@@ -39,6 +48,7 @@ def steps(declared: Declared) -> list[Step]:
     training = [
         "split",
         *(["ranking"] if config.selection else []),
+        *(f"search_{name}" for name in models if config.models[name].search),
         *(f"candidate_{name}" for name in models),
         *(f"evaluation_{name}" for name in models),
         "champion",
@@ -49,7 +59,11 @@ def steps(declared: Declared) -> list[Step]:
         ("daily data and features", [*daily, "features"], declared.days()),
         ("training, evaluation, deployment", training, [str(config.split.as_of)]),
         ("batch scores", ["scores"], partitions.scored_days(declared)),
-        ("monitoring", ["drift_report", "performance"], partitions.scored_months(declared)),
+        (
+            "monitoring",
+            ["drift_report", *(["performance"] if config.target else [])],
+            partitions.scored_months(declared),
+        ),
     ]
     return [
         Step(title, tuple(key(declared, name) for name in names), None if keys is None else tuple(keys))
@@ -69,7 +83,7 @@ def missing(step: Step, defs: Definitions, instance: DagsterInstance) -> Step | 
             if asset in stale or not done:
                 lacking[asset] = set()
         else:
-            there = set() if asset in stale else set(instance.get_materialized_partitions(asset))
+            there = _there(asset, asset in stale, wanted, defs, instance)
             if wanted - there:
                 lacking[asset] = wanted - there
     if not lacking:
@@ -80,6 +94,27 @@ def missing(step: Step, defs: Definitions, instance: DagsterInstance) -> Step | 
     lacked = set().union(*lacking.values())
     places = [index for index, name in enumerate(step.partitions) if name in lacked]
     return Step(step.title, tuple(lacking), step.partitions[places[0] : places[-1] + 1])
+
+
+def _there(
+    asset: AssetKey, stale: bool, wanted: set[str], defs: Definitions, instance: DagsterInstance
+) -> set[str]:
+    """The partitions that are materialised and current."""
+    definition = _definition(asset, defs)
+    if not isinstance(definition.partitions_def, StaticPartitionsDefinition):
+        return set() if stale else set(instance.get_materialized_partitions(asset))
+    # Dates of training are made one at a time: that one was made by the current version says nothing of
+    # another.
+    version = definition.code_versions_by_key.get(asset)
+    return {name for name in wanted if made_by(asset, name, instance) == version}
+
+
+def made_by(asset: AssetKey, partition: str, instance: DagsterInstance) -> str | None:
+    """The code version that a partition was last materialised by; None if it never was."""
+    wanted = AssetRecordsFilter(asset_key=asset, asset_partitions=[partition])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    made = records[0].asset_materialization if records else None
+    return (made.tags or {}).get(CODE_VERSION_TAG) if made else None
 
 
 def _stale(asset: AssetKey, defs: Definitions, instance: DagsterInstance) -> bool:

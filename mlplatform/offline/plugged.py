@@ -5,17 +5,20 @@ Apart from `declared.py` because it imports every model's library. It must not t
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
 from mlplatform import plugins
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.division import of_declaration
 from mlplatform.offline.evaluated import check_slices
+from mlplatform.offline.search_declared import check_search
 from mlplatform.stages.preparation import selection
-from mlplatform.stages.segregation import strategies
 from mlplatform.stages.segregation.dataset import segregate
 from mlplatform.stages.training import models
+from mlplatform.stores.division import options_of
 
 
 def check_plugins(declared: Declared) -> None:
@@ -31,6 +34,7 @@ def check_plugins(declared: Declared) -> None:
             plugins.find(models, model.type).build(**model.params)
         except ConfigurationError as error:
             raise ConfigurationError(f"models.{name}.params: {error}", hint=error.hint) from error
+        check_search(declared, name)
     _check_split(declared)
     _check_selection(declared)
     check_slices(declared)
@@ -38,13 +42,15 @@ def check_plugins(declared: Declared) -> None:
 
 def _check_split(declared: Declared) -> None:
     """Columns that options name are taken on trust: which a cleaned table has is known when it is there."""
-    spine, label = declared.feature_set.spine, declared.config.label.column
+    spine, label = declared.feature_set.spine, declared.config.target
     strategy, options = (
         declared.config.split.strategy,
         split_options(declared, str(declared.config.split.as_of)),
     )
     named = [value for value in options.values() if isinstance(value, str) and value.isidentifier()]
-    columns = {**dict.fromkeys([*named, *spine.key, "partition_key"], pl.String), label: pl.Boolean}
+    columns: dict[str, Any] = dict.fromkeys([*named, *spine.key, "partition_key"], pl.String)
+    if label:
+        columns[label] = pl.Boolean if declared.config.task == "classification" else pl.Float64
     try:
         segregate(
             pl.DataFrame(schema=columns), strategy=strategy, options=options, keys=spine.key, label=label
@@ -70,10 +76,4 @@ def split_options(
 
     Declared options are those of the declared strategy; another gets only those `given`, which come first.
     """
-    config = declared.config.split
-    chosen = strategy or config.strategy
-    told: dict[str, object] = {"time": "partition_key"}
-    if "as_of" in strategies.find(chosen).takes:
-        told["as_of"] = as_of
-    own = config.options if chosen == config.strategy else {}
-    return {**told, **own, **(given or {})}
+    return options_of(of_declaration(declared), as_of, strategy, given)

@@ -14,6 +14,7 @@ from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
+from mlplatform.stores.checkpoints import FileCheckpoints
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.raw import RawStore
 
@@ -65,6 +66,16 @@ class CandidatesResource(ConfigurableResource[CandidateStore]):
     def store(self) -> CandidateStore:
         """The store."""
         return CandidateStore(Path(self.folder))
+
+
+class CheckpointsResource(ConfigurableResource[FileCheckpoints]):
+    """Checkpoints of trainings that are not over."""
+
+    folder: str = Field(description="Folder of the checkpoints.")
+
+    def of(self, use_case: str, model: str, as_of: str) -> FileCheckpoints:
+        """Those of one candidate."""
+        return FileCheckpoints(Path(self.folder) / use_case / model / as_of)
 
 
 class ChampionsResource(ConfigurableResource[ChampionStore]):

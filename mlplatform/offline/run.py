@@ -8,7 +8,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,12 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, ServiceError, StoreError
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.independence import materialise_all
 from mlplatform.offline.plan import Step, missing, steps
 from mlplatform.offline.plugged import check_plugins
+from mlplatform.offline.run_tags import PROCESS_TAG
 from mlplatform.offline.use_case import definitions
 from mlplatform.stores.lake import Lake
-
-PROCESS_TAG = "mlplatform/process"
-"""Process id of a foreground run: the mark by which runs whose process was killed are found."""
 
 Progress = Callable[[Step, int, str], None]
 """Called with the step, how many of its assets are done, and the asset at work."""
@@ -68,20 +67,39 @@ def run(declared: Declared, settings: Settings, progress: Progress = lambda *_: 
     Raises
     ------
     MlplatformError
-        the error of the asset that failed; what was materialised before it is kept.
+        the error of the asset that failed; what was materialised before it is kept, and other models are
+        trained and judged before it is raised.
     ServiceError
         if another run of this kind is going on in the same home.
+    """
+    return materialise(declared, settings, steps(declared), progress)
+
+
+def materialise(
+    declared: Declared, settings: Settings, wanted: Sequence[Step], progress: Progress = lambda *_: None
+) -> list[Done]:
+    """Materialise what is missing of some steps, in order.
+
+    Raises
+    ------
+    MlplatformError, ServiceError
+        as `run`.
     """
     check_plugins(declared)
     defs = definitions(declared, settings)
     finished = []
     with _alone(settings.home), instance_of(settings) as instance:
         _reap(instance)
-        for step in steps(declared):
+        for step in wanted:
             started = time.perf_counter()
             rest = missing(step, defs, instance)
             if rest is not None:
-                _materialise(rest, defs, instance, progress)
+                materialise_all(
+                    rest,
+                    defs,
+                    instance,
+                    lambda part, run_id: _materialise(part, defs, instance, progress, run_id=run_id),
+                )
             seconds = time.perf_counter() - started
             finished.append(Done(step.title, step.span, len(rest.assets) if rest else 0, seconds))
     return finished
@@ -141,13 +159,14 @@ def _materialise(
     instance: DagsterInstance,
     progress: Progress,
     told: Mapping[str, str] = MappingProxyType({}),
+    run_id: str = "",
 ) -> None:
     tags = {PROCESS_TAG: str(os.getpid()), **told}
     one = step.partitions[0] if step.partitions and len(step.partitions) == 1 else None
     if step.partitions and one is None:
         tags["dagster/asset_partition_range_start"] = step.partitions[0]
         tags["dagster/asset_partition_range_end"] = step.partitions[-1]
-    run_id = make_new_run_id()
+    run_id = run_id or make_new_run_id()
     with _watched(step, instance, run_id, progress):
         result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -15,8 +15,9 @@ import polars as pl
 
 from mlplatform.errors import NotFound
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.own_features import tables
 from mlplatform.stages.preparation.batch import compute
-from mlplatform.stages.preparation.declarations import FeatureSet, columns_of
+from mlplatform.stages.preparation.declarations import FeatureSet
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.training.candidate import open_model
 from mlplatform.stages.training.contract import Floats
@@ -93,13 +94,7 @@ def _features(declared: Declared, lake: Lake, feature_set: FeatureSet, rows: pl.
     begin, end = rows["as_of"].min(), rows["as_of"].max()
     assert isinstance(begin, datetime)
     assert isinstance(end, datetime)
-    tables = {}
-    for name in dict.fromkeys([*(source.table for source in feature_set.sources), *feature_set.statics]):
-        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(name).items()}
-        known = {clock: (begin - before, end) for clock, before in reach.items()}
-        columns = columns_of(feature_set.features, name)
-        tables[name] = lake.read(declared.table(name), columns=columns, moments=known or None)
-    return compute(feature_set, asked, tables)
+    return compute(feature_set, asked, tables(declared, lake, feature_set, begin, end))
 
 
 def _compare(rows: pl.DataFrame, names: Sequence[str], matrix: Floats, scores: Floats, found: Found) -> None:

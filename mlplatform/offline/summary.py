@@ -10,10 +10,18 @@ import polars as pl
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
+from mlplatform.stages.training.training_set import Task
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
 
-METRICS = ("roc_auc", "log_loss", "brier", "ece")
+METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": ("roc_auc", "log_loss", "brier", "ece"),
+    "regression": ("mae", "rmse", "r2"),
+    "clustering": ("silhouette", "inertia"),
+    "ranking": ("top1_mean", "top1_regret", "ndcg_at_5", "hit_rate_at_1"),
+    "forecasting": ("mae", "rmse", "mase", "gain_over_naive"),
+}
+"""The figures people look at first."""
 
 
 def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
@@ -27,7 +35,7 @@ def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
     metrics: dict[str, float] = {}
     for figures in models.values():
         if champion and figures.get("digest") == champion["digest"]:
-            metrics = {name: figures[name] for name in METRICS if name in figures}
+            metrics = {name: figures[name] for name in METRICS[declared.config.task] if name in figures}
     return {
         "title": declared.config.title,
         "champion": champion,

@@ -8,6 +8,7 @@ from mlplatform.offline.io_manager import LakeIOManager
 from mlplatform.offline.resources import (
     CandidatesResource,
     ChampionsResource,
+    CheckpointsResource,
     LakeResource,
     RawResource,
     ScoringService,
@@ -26,6 +27,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "mlplatform_io": LakeIOManager(lake=lake),
         "mlplatform_raw": RawResource(folder=str(settings.raw), lake=lake),
         "mlplatform_candidates": CandidatesResource(folder=str(settings.candidates)),
+        "mlplatform_checkpoints": CheckpointsResource(folder=str(settings.checkpoints)),
         "mlplatform_champions": ChampionsResource(url=settings.state_url),
         "mlplatform_scoring": ScoringService(url=settings.scoring_url),
     }

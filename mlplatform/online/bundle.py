@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import UNSET
+
 from mlplatform.errors import FeatureError, FeatureSetMismatch, RequestError, StoreError
 from mlplatform.online.facts import Facts, FactsReader
 from mlplatform.stages.deployment.release import Release
@@ -17,6 +19,7 @@ from mlplatform.stages.preparation.declarations import FactType, FeatureSet
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, PredictionIds, is_positive
 from mlplatform.stages.training.candidate import open_model
+from mlplatform.stages.training.output import Output
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.warmup import Memory
 
@@ -40,6 +43,7 @@ class Bundle:
     score_row: Callable[[Sequence[float]], float]
     threshold: float
     ids: PredictionIds
+    output: Output
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +85,7 @@ class Bundle:
 
     def _answer(self, row: list[float], question: Sequence[Any], as_of: datetime | None) -> Answer:
         score, release = self.score_row(row), self.release
+        kind = self.output.kind
         return Answer(
             prediction_id=self.ids.of(question, score),
             use_case=release.use_case,
@@ -88,8 +93,10 @@ class Bundle:
             version=release.version,
             digest=release.digest,
             feature_set=self.feature_set_id,
+            kind=kind,
             score=score,
-            predicted=is_positive(score, self.threshold),
+            predicted=is_positive(score, self.threshold) if kind == "probability" else UNSET,
+            cluster=int(score) if kind == "cluster" else UNSET,
             as_of=as_of,
         )
 
@@ -124,6 +131,7 @@ def open_bundle(
         score_row=model.row_scorer(),
         threshold=release.figures.get("threshold", DEFAULT_THRESHOLD),
         ids=PredictionIds(release.use_case, release.version, release.digest),
+        output=candidate.output,
     )
 
 

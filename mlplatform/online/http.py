@@ -21,19 +21,29 @@ from mlplatform.online.replies import sentence
 from mlplatform.online.scoring_app import ScoringApp
 from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
+from mlplatform.online.splits import Splits
+from mlplatform.online.splits_http import add_splits
 
 _NAME = "mlplatform"
 
 
 def application(
-    releases: Releases, *, poll_seconds: float = 1.0, served: ServedLog | None = None
+    releases: Releases,
+    *,
+    poll_seconds: float = 1.0,
+    served: ServedLog | None = None,
+    splits: Splits | None = None,
 ) -> ScoringApp:
     """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does).
 
-    With `served` every answer to facts is logged, from the start to the end of the lifespan.
+    With `served` every answer to facts is logged, from the start to the end of the lifespan; with `splits`
+    the stored questions can be divided.
     """
     service = ScoringService(releases, served.add if served else None)
-    return ScoringApp(service, _app(service, poll_seconds, served))
+    app = _app(service, poll_seconds, served)
+    if splits:
+        add_splits(app, splits)
+    return ScoringApp(service, app)
 
 
 def _app(service: ScoringService, poll_seconds: float, served: ServedLog | None) -> FastAPI:

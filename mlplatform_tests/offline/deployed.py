@@ -19,9 +19,11 @@ from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.bus.embedded import broker_process
 from mlplatform.crosscutting.bus.topics import (
     FEATURES_GENERATED,
+    MODEL_READY_FOR_DEPLOYMENT,
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
     FeaturesGenerated,
+    ModelReadyForDeployment,
     RawDataExtracted,
 )
 from mlplatform.crosscutting.processes import Supervisor
@@ -34,7 +36,13 @@ from mlplatform.stores.batches import Manifest
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.raw import RawStore
 
-SENSORS = ("source_data_available", "raw_data_extracted", "features_due", "features_generated")
+SENSORS = (
+    "source_data_available",
+    "raw_data_extracted",
+    "features_due",
+    "features_generated",
+    "model_ready_for_deployment",
+)
 
 
 class Heard(logging.Handler):
@@ -153,6 +161,10 @@ class Platform:
     def extracted(self) -> list[RawDataExtracted]:
         with self.bus() as bus:
             return [message.envelope.data for message in bus.read(RAW_DATA_EXTRACTED, 0, 10_000)]
+
+    def ready(self) -> list[ModelReadyForDeployment]:
+        with self.bus() as bus:
+            return [message.envelope.data for message in bus.read(MODEL_READY_FOR_DEPLOYMENT, 0, 10_000)]
 
 
 class running:

@@ -127,6 +127,21 @@ class TestMissing:
         materialise(instance, defs, step, leave_out=(("warehouses", None),))
         assert names(missing(step, defs, instance)) == {"warehouses"}
 
+    def test_a_date_of_training_is_current_by_its_own_version(
+        self, declared: Declared, defs: Definitions, instance: DagsterInstance
+    ) -> None:
+        step = steps(declared)[TRAINING]
+        materialise(instance, defs, step)
+        world.edit(declared.folder / "defs.yaml", "max_depth: 4", "max_depth: 5")
+        changed = project.load(declared.folder)
+        now = defs_of(changed)
+        asset = next(each for each in step.assets if each.path[-1] == "candidate_decision_tree")
+        other = Step("another date", (asset,), ("2025-03-10",))
+        materialise(instance, now, other)
+        assert missing(other, now, instance) is None
+        rest = missing(steps(changed)[TRAINING], now, instance)
+        assert names(rest) == {"candidate_decision_tree", "evaluation_decision_tree", "champion", "release"}
+
     def test_another_code_version_makes_all_of_an_asset_missing(
         self, declared: Declared, defs: Definitions, instance: DagsterInstance
     ) -> None:

@@ -52,12 +52,17 @@ class FeaturesGenerated(Event, frozen=True, kw_only=True):
 
 
 class ModelReadyForDeployment(Event, frozen=True, kw_only=True):
-    """A candidate has become champion."""
+    """A candidate has won by the champion rule as of a date."""
 
     model: Text
-    version: Text
     digest: Text
     feature_set_id: Text
+    as_of: Text
+    why: Text
+    figures: dict[str, float]
+    """Those of the rule's metric, on the validation rows that decided and on the test rows."""
+    version: Count | None = None
+    """Of its release; None if it is not released yet."""
     run_id: Text
 
 
@@ -92,7 +97,7 @@ SOURCE_EVENT = Topic("source-event", SourceEvent, Envelope[SourceEvent])
 RAW_DATA_EXTRACTED = Topic("raw-data-extracted", RawDataExtracted, Envelope[RawDataExtracted])
 FEATURES_GENERATED = Topic("features-generated", FeaturesGenerated, Envelope[FeaturesGenerated])
 MODEL_READY_FOR_DEPLOYMENT = Topic(
-    "model-ready-for-deployment", ModelReadyForDeployment, Envelope[ModelReadyForDeployment]
+    "model-ready-for-deployment", ModelReadyForDeployment, Envelope[ModelReadyForDeployment], version=2
 )
 SCORING_COMPLETED = Topic("scoring-completed", ScoringCompleted, Envelope[ScoringCompleted])
 DEAD_LETTER = Topic("dead-letter", DeadLetter, Envelope[DeadLetter])

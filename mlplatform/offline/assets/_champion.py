@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import polars as pl
 from dagster import (
     AssetCheckResult,
@@ -10,6 +11,7 @@ from dagster import (
     AssetExecutionContext,
     AssetIn,
     AssetsDefinition,
+    MetadataValue,
     Output,
 )
 
@@ -17,6 +19,7 @@ from mlplatform.offline import evaluated, partitions
 from mlplatform.offline.assets._shared import IO, key, lines, stage_asset, table
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.io_manager import EVOLVE
+from mlplatform.offline.messages import Winner
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
 from mlplatform.stages.evaluation.bootstrap import LEVEL
 from mlplatform.stages.evaluation.champion import Verdict, choose
@@ -24,9 +27,13 @@ from mlplatform.stages.evaluation.constant import constant
 from mlplatform.stages.evaluation.grounds import surely
 from mlplatform.stages.evaluation.judged import Candidate
 from mlplatform.stages.evaluation.rule import Rule
+from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
+
+WINNER = "ready for deployment"
+"""Metadata of the asset from which its message is made."""
 
 
 def build(declared: Declared, version: str) -> AssetsDefinition:
@@ -78,6 +85,7 @@ def build(declared: Declared, version: str) -> AssetsDefinition:
                 "winner": verdict.winner.model if verdict.winner else "none",
                 "why": lines([verdict.reasons[c.digest] for c in candidates]),
                 "figures": table(frame.drop("partition_key", "reason", "digest")),
+                **_won(declared, store, rule, verdict),
             },
         )
         for baseline in baselines:
@@ -85,6 +93,23 @@ def build(declared: Declared, version: str) -> AssetsDefinition:
                 yield _better(rule, verdict.winner or present, baseline)
 
     return champion
+
+
+def _won(declared: Declared, store: CandidateStore, rule: Rule, verdict: Verdict) -> dict[str, MetadataValue]:
+    """What a message that the winner is ready says of it; empty if there is none."""
+    winner = verdict.winner
+    if winner is None:
+        return {}
+    fitted = FittedFeatureSet.from_json(store.get(declared.name, winner.digest).feature_set)
+    figures = {"validation": winner.validation, "test": winner.test}
+    told = Winner(
+        model=winner.model,
+        digest=winner.digest,
+        feature_set_id=fitted.id,
+        why=verdict.reasons[winner.digest],
+        figures={f"{part}_{rule.metric}": figures[part][rule.metric] for part in evaluated.JUDGED},
+    )
+    return {WINNER: MetadataValue.json(msgspec.to_builtins(told))}
 
 
 def _baselines(rule: Rule, judged: dict[str, Candidate]) -> list[Candidate]:

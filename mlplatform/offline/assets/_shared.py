@@ -14,6 +14,7 @@ from dagster import (
     AssetsDefinition,
     BackfillPolicy,
     MetadataValue,
+    StaticPartitionsDefinition,
     TableColumn,
     TableRecord,
     asset,
@@ -36,6 +37,9 @@ def stage_asset(
     declared: Declared, stage: str, name: str, *, version: str, kinds: set[str], **more: Any
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Dagster's `asset`, with what all assets of a use case have in common; `more` is passed on."""
+    # Days and months are made together in one run; a date of training has rows of its own and is made alone.
+    alone = isinstance(more.get("partitions_def"), StaticPartitionsDefinition)
+    policy = BackfillPolicy.multi_run() if alone else BackfillPolicy.single_run()
 
     def decorate(function: Callable[..., Any]) -> AssetsDefinition:
         made: AssetsDefinition = asset(
@@ -46,7 +50,7 @@ def stage_asset(
             kinds=kinds,
             code_version=version,
             io_manager_key=IO,
-            backfill_policy=BackfillPolicy.single_run(),
+            backfill_policy=policy,
             **more,
         )(function)
         return made

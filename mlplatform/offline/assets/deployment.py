@@ -58,7 +58,7 @@ def build(declared: Declared) -> list[AssetsDefinition]:
                     model=winners["model"][0],
                     feature_set_id=FittedFeatureSet.from_json(candidate.feature_set).id,
                     figures={
-                        "threshold": declared.config.label.threshold,
+                        "threshold": declared.config.threshold,
                         **{part: winners[part][0] for part in (f"validation_{metric}", f"test_{metric}")},
                     },
                     as_of=context.partition_key,

@@ -13,7 +13,7 @@ from dagster import (
     Output,
 )
 
-from mlplatform.offline import evaluated, partitions
+from mlplatform.offline import evaluated, figures, partitions
 from mlplatform.offline.assets import _champion
 from mlplatform.offline.assets._shared import IO, image, key, stage_asset, table
 from mlplatform.offline.assets.training import candidate_version
@@ -31,13 +31,15 @@ def evaluation_version(declared: Declared, name: str) -> str:
     """What decides an evaluation: the candidate, the evaluators and what they ask for, the slices."""
     config = declared.config
     asked = {parameter for evaluator in config.evaluators for parameter in asks_for(evaluator)}
-    threshold = [config.label.threshold] if "threshold" in asked else []
+    threshold = [config.threshold] if "threshold" in asked else []
+    task = [canonical(config.output)] if config.task != "classification" else []
     slices = [config.champion.metric, *(canonical(each.model_dump()) for each in config.slices)]
     return declared.version(
         candidate_version(declared, name),
         *config.evaluators,
         WITH_INTERVALS,
         *threshold,
+        *task,
         *(slices if config.slices else []),
     )
 
@@ -84,8 +86,8 @@ def _evaluation(declared: Declared, name: str) -> AssetsDefinition:
             part: evaluated.evaluate(declared, lake, store, digest, as_of, part) for part in evaluated.JUDGED
         }
         frame = evaluated.to_frame(as_of, name, digest, reports)
-        figures = {"figures": table(_shown(frame)), **_headline(reports["test"])}
-        return Output(frame, metadata={**figures, **_pictures(reports)})
+        metadata = {**_tables(frame), **_headline(reports["test"]), **_pictures(reports)}
+        return Output(frame, metadata=metadata)
 
     return evaluation
 
@@ -100,14 +102,12 @@ def _pictures(reports: dict[str, Report]) -> dict[str, MetadataValue]:
     return {kind: image(overlay(pictures)) for kind, pictures in drawn.items()}
 
 
-def _shown(frame: pl.DataFrame) -> pl.DataFrame:
-    """A row per figure: its value on each part, and its interval where it has one."""
-    ends = pl.format("{} to {}", pl.col("low").round(4), pl.col("high").round(4))
-    parts = [
-        frame.filter(part=part).select("figure", pl.col("value").alias(part), ends.alias(f"{part} 90 %"))
-        for part in evaluated.JUDGED
-    ]
-    return parts[0].join(parts[1], on="figure", how="full", coalesce=True, maintain_order="left_right")
+def _tables(frame: pl.DataFrame) -> dict[str, MetadataValue]:
+    """Figures of the whole, those of slices in a table of their own, and how many rows were judged."""
+    rows = {f"rows of {part}": MetadataValue.int(count) for part, count in figures.counted(frame).items()}
+    slices = figures.of_slices(frame)
+    apart = {"slices": table(slices)} if slices.height else {}
+    return {"figures": table(figures.of_the_whole(frame)), **apart, **rows}
 
 
 def _headline(report: Report) -> dict[str, MetadataValue]:

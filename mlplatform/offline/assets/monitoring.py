@@ -21,7 +21,7 @@ from mlplatform.offline.assets.preparation import features_version
 from mlplatform.offline.assets.scoring import scores_version
 from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stages.monitoring import drift, performance
+from mlplatform.stages.monitoring import drift, judged
 from mlplatform.stores.files import write_atomically
 
 
@@ -34,12 +34,13 @@ def drift_version(declared: Declared) -> str:
 
 def performance_version(declared: Declared) -> str:
     """What decides performance: the scores and the label."""
-    return declared.version("performance", scores_version(declared), declared.config.label.column)
+    return declared.version("performance", scores_version(declared), declared.config.target)
 
 
 def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
-    """`drift_report` and `performance`."""
-    return [_drift(declared, settings), _performance(declared)]
+    """`drift_report` and, where there are outcomes, `performance`."""
+    target = declared.config.target
+    return [_drift(declared, settings), *([_performance(declared, target)] if target else [])]
 
 
 def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
@@ -122,8 +123,8 @@ def _page(
     return MetadataValue.path(str(page))
 
 
-def _performance(declared: Declared) -> AssetsDefinition:
-    spine, label = declared.feature_set.spine, declared.config.label.column
+def _performance(declared: Declared, label: str) -> AssetsDefinition:
+    spine, output = declared.feature_set.spine, declared.config.output
 
     @stage_asset(
         declared,
@@ -136,8 +137,8 @@ def _performance(declared: Declared) -> AssetsDefinition:
             AssetDep(key(declared, "scores"), partition_mapping=TimeWindowPartitionMapping()),
             AssetDep(key(declared, spine.table), partition_mapping=AllPartitionMapping()),
         ],
-        description="Scores joined with what happened, day by day: served, known, mean score against "
-        "observed rate, log loss, Brier score, AUC.",
+        description="Scores joined with what happened, day by day: how many are known, what was said and "
+        "what came, and how far apart they are.",
     )
     def performance_of_month(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Output[Any]:
         lake, frames, pictures = mlplatform_lake.lake(), [], {}
@@ -148,21 +149,19 @@ def _performance(declared: Declared) -> AssetsDefinition:
                 declared.table(spine.table), columns=[*spine.key, label], first=first, last=last
             ).rename({label: "outcome"})
             joined = scored.join(outcomes, on=list(spine.key), how="left")
-            days = performance.performance(joined).rename({"partition_key": "day"})
+            days = judged.by_day(output, joined).rename({"partition_key": "day"})
             frames.append(days.with_columns(partition_key=pl.lit(month)))
-            pictures[month] = image(
-                performance.picture(days, by="day", title=f"Score and outcome, {month[:7]}")
-            )
+            title = f"Score and outcome, {month[:7]}"
+            pictures[month] = image(judged.picture(output, days, by="day", title=title))
         frame = pl.concat(frames)
-        known = int(frame["n"].sum())
         return Output(
             frame,
             metadata={
                 "scored": int(frame["scored"].sum()),
-                "outcome known": known,
-                "log loss": round(float((frame["log_loss"] * frame["n"]).sum() / known), 4) if known else 0.0,
+                "outcome known": int(frame["n"].sum()),
+                **judged.headline(output, frame),
                 f"score and outcome, {max(pictures)[:7]}": pictures[max(pictures)],
-                "last days": table(frame.drop("partition_key", "brier").tail(14)),
+                "last days": table(frame.drop("partition_key", "brier", strict=False).tail(14)),
             },
         )
 

@@ -17,24 +17,25 @@ from dagster import (
 )
 
 from mlplatform.errors import NotFound
-from mlplatform.offline import partitions
+from mlplatform.offline import own_features, partitions
 from mlplatform.offline.assets._shared import IO, key, stage_asset, table
 from mlplatform.offline.assets.deployment import release_version
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
 from mlplatform.offline.served_parity import Found, look
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
+from mlplatform.stages.scoring.score import answered
 from mlplatform.stages.training.candidate import open_model
 
 
 def scores_version(declared: Declared) -> str:
     """What decides scores: the release."""
-    return declared.version("scores", release_version(declared), declared.config.label.threshold)
+    return declared.version("scores", release_version(declared), declared.config.threshold)
 
 
 def build(declared: Declared) -> list[AssetsDefinition]:
     """`scores`, a row per question with the model and version that gave it."""
-    spine, threshold = declared.feature_set.spine, declared.config.label.threshold
+    spine, threshold = declared.feature_set.spine, declared.config.threshold
 
     @stage_asset(
         declared,
@@ -45,8 +46,8 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         partitions_def=partitions.days_to_score(declared),
         ins={"features": AssetIn(key(declared, "features"), input_manager_key=IO)},
         deps=[AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping())],
-        description=f"Probability of `{declared.config.label.column}` for every question of the day, by the "
-        "champion; the same bits the online service answers.",
+        description=f"{_said(declared)} of every question of the day, by the champion; the same bits the "
+        "online service answers.",
         check_specs=[
             AssetCheckSpec(
                 "served_parity",
@@ -70,29 +71,43 @@ def build(declared: Declared) -> list[AssetsDefinition]:
                 hint=f'Ask why: mlplatform sql "SELECT model, reason FROM {declared.name}.champion".',
             )
         candidate = mlplatform_candidates.store().get(declared.name, release.digest)
-        matrix = FittedFeatureSet.from_json(candidate.feature_set).matrix(features)
-        probability = open_model(candidate).predict(matrix)
-        rows = features.select(*spine.key, "as_of", "partition_key").with_columns(
-            score=pl.Series(probability),
+        features = features.sort("partition_key", *spine.key)  # the order in which equal ranks fall
+        fitted, lake = FittedFeatureSet.from_json(candidate.feature_set), mlplatform_lake.lake()
+        days = features.with_columns(day="partition_key")
+        matrix = fitted.matrix(own_features.of_rows(declared, lake, fitted.feature_set, days))
+        score = open_model(candidate).predict(matrix)
+        asked = features.select(*spine.key, "as_of", "partition_key")
+        rows = answered(asked, candidate.output, score, threshold).with_columns(
             model=pl.lit(release.model),
             version=pl.lit(release.version, pl.Int64),
             digest=pl.lit(release.digest),
             feature_set=pl.lit(release.feature_set_id),
         )
-        rows = rows.with_columns(pl.col("score").ge(threshold).alias("class"))
         yield Output(
             rows,
             metadata={
                 "model": release.model,
                 "version": release.version,
-                "mean score": round(float(probability.mean()), 4) if len(probability) else 0.0,
+                "mean score": round(float(score.mean()), 4) if len(score) else 0.0,
             },
         )
         begin, end = rows.select(pl.col("as_of").min(), end=pl.col("as_of").max()).row(0)
-        found = look(declared, mlplatform_lake.lake(), mlplatform_candidates.store(), begin, end)
+        found = look(declared, lake, mlplatform_candidates.store(), begin, end)
         yield AssetCheckResult(check_name="served_parity", **_verdict(found))
 
     return [scores]
+
+
+def _said(declared: Declared) -> str:
+    target = declared.config.target
+    said = {
+        "probability": f"Probability of `{target}`",
+        "number": f"Predicted `{target}`",
+        "cluster": "Cluster",
+        "ranked_list": f"Rank by predicted `{target}` in its list",
+        "forecast": f"Forecast of `{target}`",
+    }
+    return said[declared.config.output.kind]
 
 
 def _verdict(found: Found) -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """The asset of segregation: which question trains, which validates, which tests, as of a date."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 from dagster import AllPartitionMapping, AssetDep, AssetExecutionContext, AssetsDefinition, Output
 
-from mlplatform.errors import NotFound
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import key, lines, stage_asset, table
 from mlplatform.offline.assets.preparation import features_version
 from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.division import of_declaration
 from mlplatform.offline.plugged import split_options
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stages.segregation.segregated import Segregated, divide
-from mlplatform.stores.lake import Lake, Table
+from mlplatform.stores import division
 
 LABEL = "label"
 
@@ -24,7 +22,7 @@ def split_version(declared: Declared) -> str:
     config = declared.config
     return declared.version(
         features_version(declared),
-        config.label.column,
+        config.target,
         config.split.strategy,
         canonical(config.split.options),
     )
@@ -49,13 +47,11 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         "an overlap. Rows without a label take no part.",
     )
     def split(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Output[Any]:
-        as_of = context.partition_key
-        segregated = divided(
-            declared, mlplatform_lake.lake(), config.split.strategy, split_options(declared, as_of)
-        )
-        assigned = segregated.rows().select(
-            *spine.key, day="partition_key", label=pl.col(config.label.column), part="part"
-        )
+        as_of, lake, told = context.partition_key, mlplatform_lake.lake(), of_declaration(declared)
+        division.keep(lake, told)
+        segregated = division.divided(told, lake, told.strategy, split_options(declared, as_of))
+        label = pl.lit(None, pl.Float64) if config.target is None else pl.col(config.target)
+        assigned = segregated.rows().select(*spine.key, day="partition_key", label=label, part="part")
         parts = assigned.group_by("part").agg(
             rows=pl.len(), first_day=pl.min("day"), last_day=pl.max("day"), label_rate=pl.mean("label")
         )
@@ -72,31 +68,3 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         )
 
     return [split]
-
-
-def divided(declared: Declared, lake: Lake, strategy: str, options: Mapping[str, object]) -> Segregated:
-    """The stored questions of a use case, divided; what training, evaluation and `mlplatform split` see.
-
-    Raises
-    ------
-    NotFound
-        if there are no questions yet.
-    ConfigurationError
-        as `divide`.
-    """
-    spine, label = declared.feature_set.spine, declared.config.label.column
-    stored = declared.table(spine.table)
-    if not lake.exists(stored):
-        raise NotFound(
-            f"there is no table {stored} yet, whose rows are to be divided.",
-            hint=f"Fill it: mlplatform run {declared.name}.",
-        )
-    columns = [*spine.key, label, "partition_key", *_named(lake, stored, options)]
-    rows = lake.read(stored, columns=list(dict.fromkeys(columns)))
-    return divide(rows, strategy=strategy, options=options, keys=spine.key, label=label)
-
-
-def _named(lake: Lake, stored: Table, options: Mapping[str, object]) -> list[str]:
-    """The columns that options name: a strategy may read them."""
-    columns = lake.sql(f"SELECT * FROM {stored} LIMIT 0").columns
-    return [value for value in options.values() if isinstance(value, str) and value in columns]

@@ -16,26 +16,26 @@ from dagster import (
 
 from mlplatform import plugins
 from mlplatform.errors import NotFound
-from mlplatform.offline import partitions, rows
+from mlplatform.offline import partitions, provenance, rows
 from mlplatform.offline.assets._shared import key, stage_asset
+from mlplatform.offline.assets.search import search_versions
 from mlplatform.offline.assets.selection import ranking_version, selected
 from mlplatform.offline.config import Model
 from mlplatform.offline.declared import Declared, canonical
-from mlplatform.offline.resources import CandidatesResource, LakeResource
+from mlplatform.offline.kinds import kind_of
+from mlplatform.offline.resources import CandidatesResource, CheckpointsResource, LakeResource
+from mlplatform.offline.retries import retried
+from mlplatform.offline.searched import searched
 from mlplatform.stages.preparation.fitted import fit
-from mlplatform.stages.training import models
+from mlplatform.stages.training import checkpoints, models
 from mlplatform.stages.training.candidate import Metadata, assemble, versions
-from mlplatform.stages.training.contract import TrainingSet
 from mlplatform.stores.lake import Lake
-
-_KINDS = {"lightgbm": "lightgbm", "logistic_regression": "scikitlearn", "decision_tree": "scikitlearn"}
 
 
 def candidate_version(declared: Declared, name: str) -> str:
-    """What decides a candidate: its model, the split, and the selection of features."""
-    return declared.version(
-        ranking_version(declared), name, canonical(declared.config.models[name].model_dump())
-    )
+    """What decides a candidate: its model, the split, the selection of features, and the search."""
+    model = canonical(declared.config.models[name].model_dump(exclude={"search"}))
+    return declared.version(ranking_version(declared), name, model, *search_versions(declared, name))
 
 
 def build(declared: Declared) -> list[AssetsDefinition]:
@@ -49,42 +49,52 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         "training",
         f"candidate_{name}",
         version=candidate_version(declared, name),
-        kinds={_KINDS.get(model.type, "python")},
+        kinds={kind_of(model.type)},
         partitions_def=partitions.training_dates(declared),
         deps=[
             key(declared, "split"),
             *([key(declared, "ranking")] if declared.config.selection else []),
+            *([key(declared, f"search_{name}")] if model.search else []),
             AssetDep(key(declared, "features"), partition_mapping=AllPartitionMapping()),
         ],
         description=f"`{model.type}` trained on the days before the date, kept as a content-addressed "
         "folder: model, fitted feature set, golden rows with their scores, card.",
     )
+    @retried(declared.config.training.retries)
     def candidate(
         context: AssetExecutionContext,
         mlplatform_lake: LakeResource,
         mlplatform_candidates: CandidatesResource,
+        mlplatform_checkpoints: CheckpointsResource,
     ) -> Output[Any]:
         lake, as_of = mlplatform_lake.lake(), context.partition_key
         training = rows.of_part(declared, lake, as_of, "train")
         fitted = fit(selected(declared, lake, as_of), training, training["label"])
-        X = fitted.training_matrix(training, training["label"])
-        data = TrainingSet(X, rows.labels(training), fitted.names, fitted.categories)
+        data = rows.training_set(declared, fitted, training)
+        params = searched(declared, lake, name, as_of)
         started = time.perf_counter()
-        estimator = plugins.find(models, model.type).build(**model.params)
-        trained = estimator.fit(data)
+        estimator = plugins.find(models, model.type).build(**params)
+        unfinished = mlplatform_checkpoints.of(declared.name, name, as_of)
+        trained = checkpoints.fit(estimator, data, unfinished)
         seconds = time.perf_counter() - started
         metadata = Metadata(
             rows=len(data.y),
             label_rate=float(data.y.mean()),
+            task=data.task,
             window=(training["day"][0], training["day"][-1]),
             split_id=training["split_id"][0],
             batch_ids=_batches(declared, lake, training["day"][0], training["day"][-1]),
             versions=versions(),
             timings={"fit": seconds},
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            retries=context.retry_number,
+            resumed_at=unfinished.resumed_at,
+            **_origin(declared, model),
         )
-        made = assemble(declared.name, model.type, model.params, trained, data, fitted.to_json(), metadata)
+        told = (fitted.to_json(), metadata, declared.config.output)
+        made = assemble(declared.name, model.type, params, trained, data, *told)
         digest = mlplatform_candidates.store().put(made)
+        unfinished.clear()
         row = {
             "partition_key": as_of,
             "model": name,
@@ -105,10 +115,30 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
                 "seconds": round(seconds, 1),
                 "feature set": fitted.id,
                 "folder": MetadataValue.path(folder),
+                "commit": str(provenance.Code(metadata.commit, metadata.dirty)),
+                "environment": MetadataValue.json(metadata.environment),
+                "versions": MetadataValue.json(metadata.versions),
+                "configuration": MetadataValue.json(metadata.configuration),
+                "retries": metadata.retries,
+                "continued after": metadata.resumed_at,
             },
         )
 
     return candidate
+
+
+def _origin(declared: Declared, model: Model) -> dict[str, Any]:
+    """Fields of the metadata that tell with what a candidate was made."""
+    code = provenance.code_of(declared.folder)
+    return {
+        "environment": provenance.environment(),
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "configuration": {
+            "model": model.model_dump(mode="json"),
+            "split": declared.config.split.model_dump(mode="json"),
+        },
+    }
 
 
 def _batches(declared: Declared, lake: Lake, first: str, last: str) -> tuple[str, ...]:

@@ -10,9 +10,14 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.sensors.arrivals import source_data_available
 from mlplatform.offline.sensors.join import features_due
-from mlplatform.offline.sensors.notifier import features_generated, raw_data_extracted
+from mlplatform.offline.sensors.notifier import (
+    features_generated,
+    model_ready_for_deployment,
+    raw_data_extracted,
+)
 from mlplatform.offline.sensors.schedules import ingestion_schedules
 from mlplatform.offline.sensors.streams import streams_archived
+from mlplatform.offline.sensors.training import training_schedules, training_sensors
 
 
 def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
@@ -22,10 +27,12 @@ def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
         raw_data_extracted(declared, settings),
         features_due(declared, settings),
         features_generated(declared, settings),
+        model_ready_for_deployment(declared, settings),
         *streams_archived(declared, settings),
+        *training_sensors(declared, settings),
     ]
 
 
 def schedules(declared: Declared) -> list[ScheduleDefinition]:
     """Every schedule of a use case."""
-    return ingestion_schedules(declared)
+    return [*ingestion_schedules(declared), *training_schedules(declared)]

@@ -21,22 +21,29 @@ from dagster import (
 )
 
 from mlplatform.crosscutting.bus import Bus, Envelope, Topic, open_bus
-from mlplatform.crosscutting.bus.topics import FEATURES_GENERATED, RAW_DATA_EXTRACTED
+from mlplatform.crosscutting.bus.topics import (
+    FEATURES_GENERATED,
+    MODEL_READY_FOR_DEPLOYMENT,
+    RAW_DATA_EXTRACTED,
+)
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError
+from mlplatform.offline.assets._champion import WINNER
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.messages import extracted, generated
+from mlplatform.offline.messages import Winner, extracted, generated, ready
 from mlplatform.sources._contract import WHOLE
+from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.raw import RawStore
 
 MOST = 500
 """Messages published in one tick; the rest follows in the next."""
 
-Message = Callable[[EventLogRecord], Envelope[Any]]
+Message = Callable[[EventLogRecord], Envelope[Any] | None]
 Messages = Callable[[str, Sequence[EventLogRecord]], Message]
-"""Of an asset and its new records: what makes the message of each, having looked up once what all need."""
+"""Of an asset and its new records: what makes the message of each (None: of this one there is none), having
+looked up once what all need."""
 
 
 def raw_data_extracted(declared: Declared, settings: Settings) -> SensorDefinition:
@@ -76,6 +83,25 @@ def features_generated(declared: Declared, settings: Settings) -> SensorDefiniti
     return _notifier(declared, settings, FEATURES_GENERATED, ["features"], messages, said)
 
 
+def model_ready_for_deployment(declared: Declared, settings: Settings) -> SensorDefinition:
+    """Verdicts with a winner become messages `model-ready-for-deployment`."""
+
+    def messages(asset: str, records: Sequence[EventLogRecord]) -> Message:
+        versions = _versions(declared, settings)
+
+        def message(record: EventLogRecord) -> Envelope[Any] | None:
+            won = _winner(record)
+            if won is None or record.partition_key is None:
+                return None
+            version = versions.get((won.digest, record.partition_key))
+            return ready(declared, record.partition_key, record.run_id, won, version)
+
+        return message
+
+    said = "Publishes each winner of the champion rule; what a broker outage held up follows later."
+    return _notifier(declared, settings, MODEL_READY_FOR_DEPLOYMENT, ["champion"], messages, said)
+
+
 def _notifier(
     declared: Declared,
     settings: Settings,
@@ -97,9 +123,9 @@ def _notifier(
         try:
             for asset in assets:
                 records = _materialised(context, declared, asset, cursors.get(asset), MOST // len(assets))
-                for position in _published(settings, topic, records, lambda r: messages(asset, r)):  # noqa: B023
+                for position, said in _published(settings, topic, records, lambda r: messages(asset, r)):  # noqa: B023
                     cursors[asset] = position
-                    published += 1
+                    published += said
         except BusError as error:
             return SkipReason(f"{published} messages published, then: {error} {error.hint}")
         finally:
@@ -124,16 +150,34 @@ def _published(
     topic: Topic[Any],
     records: Sequence[EventLogRecord],
     messages: Callable[[Sequence[EventLogRecord]], Message],
-) -> Iterator[int]:
-    """Publish a message per record; gives the position behind each one when the broker has it."""
+) -> Iterator[tuple[int, bool]]:
+    """Publish a message per record; gives the position behind each one when the broker has it, and whether
+    there was one."""
     if not records:
         return
     bus: Bus
     with closing(open_bus(settings.broker_url)) as bus:
         message = messages(records)
         for record in records:
-            bus.publish(topic, message(record))
-            yield record.storage_id
+            said = message(record)
+            if said is not None:
+                bus.publish(topic, said)
+            yield record.storage_id, said is not None
+
+
+def _winner(record: EventLogRecord) -> Winner | None:
+    """The winner of a verdict; None if there was none, or a version before this one made the verdict."""
+    made = record.asset_materialization
+    told = made.metadata.get(WINNER) if made else None
+    return msgspec.convert(told.value, Winner) if told else None
+
+
+def _versions(declared: Declared, settings: Settings) -> dict[tuple[str, str], int]:
+    """The newest release of each digest and date of training."""
+    if not settings.state_file_exists():
+        return {}
+    with closing(ChampionStore(settings.state_url)) as store:
+        return {(each.digest, each.as_of): each.version for each in store.history(declared.name)}
 
 
 def _batches(declared: Declared, settings: Settings, data_set: str) -> dict[str, tuple[str, int]]:

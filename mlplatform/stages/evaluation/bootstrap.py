@@ -4,7 +4,7 @@ It must not draw for one model otherwise than for another: the same days drawn b
 difference of two models' draws a draw of their difference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -12,11 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from mlplatform.errors import ConfigurationError, ModelError
+from mlplatform.stages.evaluation.evaluators import _lists
 from mlplatform.stages.evaluation.evaluators._counts import area, average_precision, ranked
 from mlplatform.stages.evaluation.evaluators._losses import absolute, log_losses, squared
+from mlplatform.stages.evaluation.evaluators._silhouettes import sample, silhouettes
 from mlplatform.stages.evaluation.metrics import Metric, r2
 from mlplatform.stages.evaluation.values import Floats
 
+Known = Mapping[str, object]
 DRAWS = 200
 LEVEL = 0.9
 """Share of the draws between the ends of an interval."""
@@ -58,13 +61,16 @@ def resample(days: pl.Series, count: int = DRAWS, seed: int = SEED) -> Resampled
     return Resampled(place, weights.reshape(count, len(known)))
 
 
-def draws(task: str, y: Floats, p: Floats, days: pl.Series) -> dict[str, tuple[float, ...]]:
+def draws(
+    task: str, y: Floats, p: Floats, days: pl.Series, known: Mapping[str, object] | None = None
+) -> dict[str, tuple[float, ...]]:
     """The figures that a rule may choose by, and the base rate, on each of 200 resamplings of the days.
 
     Parameters
     ----------
-    task : "classification" or "regression"; for others there are no draws
     y, p, days : (n,) what the task's evaluators take, and the day of each row
+    known : what else is known of the rows, by name: a ranking needs `groups` (a group is of the day of its
+        earliest row), a clustering `X`; without it there are no draws
 
     Returns
     -------
@@ -82,8 +88,7 @@ def draws(task: str, y: Floats, p: Floats, days: pl.Series) -> dict[str, tuple[f
     if days.n_unique() < FEWEST_DAYS:
         return {}
     resampled = resample(days)
-    made = {"classification": _classification, "regression": _regression}
-    found = made[task](y, p, resampled) if task in made else {}
+    found = _MADE[task](y, p, resampled, known or {}) if task in _MADE else {}
     return {name: tuple(each.tolist()) for name, each in found.items() if np.isfinite(each).all()}
 
 
@@ -106,7 +111,7 @@ def gain_interval(
     return interval(list(ahead if metric.higher_is_better else -ahead), level)
 
 
-def _classification(y: Floats, p: Floats, resampled: Resampled) -> dict[str, Floats]:
+def _classification(y: Floats, p: Floats, resampled: Resampled, known: Known) -> dict[str, Floats]:
     areas, precisions = _of_ranks(y, p, resampled)
     return {
         "base_rate": _means(y, resampled),
@@ -117,7 +122,7 @@ def _classification(y: Floats, p: Floats, resampled: Resampled) -> dict[str, Flo
     }
 
 
-def _regression(y: Floats, p: Floats, resampled: Resampled) -> dict[str, Floats]:
+def _regression(y: Floats, p: Floats, resampled: Resampled, known: Known) -> dict[str, Floats]:
     centred = y - y.mean()
     sums = (_sums(column, resampled) for column in (centred, centred**2, np.ones(len(y)), squared(y, p)))
     explained = [r2(*each) for each in zip(*sums, strict=True)]
@@ -128,14 +133,60 @@ def _regression(y: Floats, p: Floats, resampled: Resampled) -> dict[str, Floats]
     }
 
 
+def _forecasting(y: Floats, p: Floats, resampled: Resampled, known: Known) -> dict[str, Floats]:
+    found = _regression(y, p, resampled, known)
+    if known.get("naive") is None:
+        return found
+    naive = np.asarray(known["naive"])
+    scale = _means(absolute(y, naive), resampled)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mase = found["mae"] / scale
+    return found | {"mae_naive": scale, "mase": mase, "gain_over_naive": 1.0 - mase}
+
+
+def _ranking(y: Floats, p: Floats, resampled: Resampled, known: Known) -> dict[str, Floats]:
+    if known.get("groups") is None:
+        return {}
+    rows = _lists.listed(y, p, np.asarray(known["groups"]))
+    day = np.minimum.reduceat(resampled.place[rows.order], rows.starts)
+    worth = y if known.get("worth") is None else np.asarray(known["worth"])
+    values = {
+        f"ndcg_at_{_lists.K}": _lists.ndcgs(rows, _lists.K),
+        "hit_rate_at_1": _lists.hits(rows, 1),
+        f"hit_rate_at_{_lists.K}": _lists.hits(rows, _lists.K),
+        "top1_regret": _lists.regrets(rows),
+        "top1_mean": _lists.firsts(rows, worth),
+    }
+    of_groups = Resampled(day, resampled.weights)
+    return {name: _means(each, of_groups) for name, each in values.items()}
+
+
+def _clustering(y: Floats, p: Floats, resampled: Resampled, known: Known) -> dict[str, Floats]:
+    """The silhouettes of the sampled rows stay what they are; a draw only weighs them."""
+    if known.get("X") is None:
+        return {}
+    X = np.asarray(known["X"])
+    kept = sample(p, X)
+    if len(np.unique(p[kept])) < 2:
+        return {}
+    values = silhouettes(p[kept], X[kept])
+    return {"silhouette": _means(values, Resampled(resampled.place[kept], resampled.weights))}
+
+
 def _sums(values: Floats, resampled: Resampled) -> Floats:
     """Sum over the rows of each draw: a sum per day is all that is needed of a day."""
-    sums: Floats = resampled.weights.astype(np.float64) @ np.bincount(resampled.place, values)
+    per_day = np.bincount(resampled.place, values, resampled.weights.shape[1])
+    sums: Floats = resampled.weights.astype(np.float64) @ per_day
     return sums
 
 
-def _means(losses: Floats, resampled: Resampled) -> Floats:
-    return _sums(losses, resampled) / (resampled.weights @ np.bincount(resampled.place))
+def _means(values: Floats, resampled: Resampled) -> Floats:
+    """Mean over the rows of each draw that have a value; NaN for a draw without one."""
+    known = ~np.isnan(values)
+    counts = _sums(known.astype(np.float64), resampled)
+    sums = _sums(np.where(known, values, 0.0), resampled)
+    means: Floats = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0.0)
+    return means
 
 
 def _of_ranks(y: Floats, p: Floats, resampled: Resampled) -> tuple[Floats, Floats]:
@@ -150,3 +201,12 @@ def _of_ranks(y: Floats, p: Floats, resampled: Resampled) -> tuple[Floats, Float
         if hits[-1] and alarms[-1]:
             found[:, at] = area(hits, alarms), average_precision(hits, alarms)
     return found[0], found[1]
+
+
+_MADE = {
+    "classification": _classification,
+    "regression": _regression,
+    "forecasting": _forecasting,
+    "ranking": _ranking,
+    "clustering": _clustering,
+}

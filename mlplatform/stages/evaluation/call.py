@@ -12,7 +12,7 @@ from mlplatform.errors import ConfigurationError
 from mlplatform.stages.evaluation import evaluators
 from mlplatform.stages.evaluation.values import Evaluation, Floats
 
-TASKS = ("classification", "regression", "clustering", "ranking")
+TASKS = ("classification", "regression", "clustering", "ranking", "forecasting")
 GIVEN = ("y", "p")
 """What every evaluator takes; whatever else it takes, it names as a parameter."""
 

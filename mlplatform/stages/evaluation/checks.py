@@ -73,6 +73,41 @@ def check_groups(y: Floats, p: Floats, groups: Groups) -> None:
         )
 
 
+def check_worth(y: Floats, worth: Floats) -> None:
+    """Refuse what rows are worth unless it is one column of their length, each finite or not known (NaN).
+
+    Raises
+    ------
+    ModelError
+        saying what was got and where.
+    """
+    _check_known("worths", y, worth)
+
+
+def check_forecasts(y: Floats, p: Floats, steps: Floats, naive: Floats) -> None:
+    """Refuse outcomes, predictions and steps that are not finite, and naive predictions that are infinite.
+
+    Raises
+    ------
+    ModelError
+        saying what was got and where.
+    """
+    check_numbers(y, p)
+    _check_known("steps", y, steps)
+    _check_finite("steps", steps)
+    _check_known("naive predictions", y, naive)
+
+
+def _check_known(what: str, y: Floats, values: Floats) -> None:
+    """One column as long as y, each value finite or NaN."""
+    if values.shape != y.shape:
+        raise _refusal(
+            f"got labels of shape {y.shape} and {what} of shape {values.shape}; "
+            "both must be one column of equal length."
+        )
+    _check_finite(what, np.where(np.isnan(values), 0.0, values))
+
+
 def _check_finite(what: str, values: Floats) -> None:
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):

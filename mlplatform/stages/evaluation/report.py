@@ -60,7 +60,8 @@ def evaluate_all(
     names : evaluators by file name, or dotted path of an outside module with an `evaluate(y, p)`
     y, p : (n,) labels 0/1 and probabilities of label 1, or what the evaluators' task has in their place
     days : (n,) the day of each row; with it, figures that a rule may choose by get draws for an interval
-    known : what evaluators may ask for by parameter name: `X` (n, features), `groups` (n,), `threshold`
+    known : what evaluators may ask for by parameter name: `X` (n, features), `groups`, `worth`, `steps` and
+        `naive` (n,), `threshold`
 
     Returns
     -------
@@ -80,7 +81,7 @@ def evaluate_all(
     report = Report(_of_the_set(task, y, p), {})
     for name, module in modules.items():
         report = report.joined(name, call(name, module, y, p, known or {}))
-    drawn = {} if days is None else bootstrap.draws(task, y, p, days)
+    drawn = {} if days is None else bootstrap.draws(task, y, p, days, known)
     return replace(report, draws={name: each for name, each in drawn.items() if name in report.figures})
 
 

@@ -3,6 +3,8 @@
 It must not judge a level of few rows: its figure is noise. What a difference may be is the champion rule's.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import polars as pl
 
@@ -23,7 +25,12 @@ def figure_name(figure: str, column: str, level: str) -> str:
 
 
 def by_level(
-    metric: str, y: Floats, p: Floats, column: pl.Series, minimum_rows: int = MINIMUM_ROWS
+    metric: str,
+    y: Floats,
+    p: Floats,
+    column: pl.Series,
+    minimum_rows: int = MINIMUM_ROWS,
+    known: Mapping[str, object] | None = None,
 ) -> Evaluation:
     """The metric and the number of rows of every level of `column` that has enough rows.
 
@@ -32,6 +39,7 @@ def by_level(
     metric : a figure that a rule may choose by
     y, p : (n,) what the metric takes
     column : (n,) of any type; its name is the slice's, a missing value the level `missing`
+    known : what the metric may ask for by name, each (n, …): `groups` of a ranking, `X` of a clustering
 
     Returns
     -------
@@ -44,14 +52,14 @@ def by_level(
     ModelError
         if the column has another length.
     ConfigurationError
-        if the metric is unknown.
+        if the metric is unknown, or asks for what is not known.
     """
     if len(column) != len(y):
         raise ModelError(f"got {len(column)} values of {column.name!r} for {len(y)} rows; each row has one.")
     figure = metric_named(metric, "a slice")
     rows, values = {}, {}
     for level, places in _levels(column):
-        value = figure.of(y[places], p[places]) if len(places) >= minimum_rows else None
+        value = figure.figure(y, p, known or {}, places) if len(places) >= minimum_rows else None
         if value is not None:
             rows[level], values[level] = float(len(places)), value
     figures = {figure_name(metric, column.name, level): value for level, value in values.items()}

@@ -1,6 +1,8 @@
 """What the platform answers when it is asked for a score, and how an answer gets its name.
 
-It must not compute a score, nor know where a question came from.
+A row has one number; what else is said of it follows from the kind of score: the class of a probability, the
+number of a cluster, the place in a ranked list, the step of a forecast. It must not compute a score, nor know
+where a question came from.
 """
 
 from collections.abc import Sequence
@@ -9,6 +11,10 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+import polars as pl
+
+from mlplatform.stages.training.contract import Floats
+from mlplatform.stages.training.output import Kind, Output
 
 DEFAULT_THRESHOLD = 0.5
 """Score from which a row is of the positive class, unless its release says otherwise."""
@@ -27,12 +33,42 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Candidate of that release: SHA-256, 64 hexadecimal digits."""
     feature_set: str
     """Id of the fitted feature set."""
+    kind: Kind
+    """What the score is."""
     score: float
-    """Probability of the positive class."""
-    predicted: bool = msgspec.field(name="class")
-    """Whether the score reaches the threshold."""
+    """A probability of the positive class, a number, a cluster's number, a relevance, a forecast value."""
+    predicted: bool | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="class")
+    """Of a probability: whether it reaches the threshold."""
+    cluster: int | msgspec.UnsetType = msgspec.UNSET
+    """Of a cluster: its number, from 0."""
     as_of: datetime | None
     """UTC time of the question; None when ready-made features were given, which carry no time."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a ranked list or a forecast."""
+
+    place: int
+    """From 1: the rank, 1 being the best, or the step."""
+    score: float
+    prediction_id: str
+    facts: dict[str, Any]
+    """What tells the row from the others: its facts that are not those of the whole."""
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one question, in order: a ranked list from the best on, a forecast from its start on."""
+
+    use_case: str
+    model: str
+    version: int
+    digest: str
+    feature_set: str
+    kind: Kind
+    as_of: datetime | None
+    facts: dict[str, Any]
+    """What all rows share: the list's or the series' facts."""
+    places: list[Place]
 
 
 class PredictionIds:
@@ -55,3 +91,34 @@ class PredictionIds:
 def is_positive(score: float, threshold: float = DEFAULT_THRESHOLD) -> bool:
     """The class rule: positive from the threshold on."""
     return score >= threshold
+
+
+def answered(rows: pl.DataFrame, output: Output, scores: Floats, threshold: float) -> pl.DataFrame:
+    """`rows` with `score` (Float64) and what follows from it, as it is answered online.
+
+    `class` (Boolean) of a probability, `cluster` (Int64), `rank` (Int64, 1 is the best) in a list, `step`
+    (Int64, 1 is the first) of a forecast. Rows of a list with equal scores are in the order of `rows`.
+    """
+    scored = rows.with_columns(pl.Series("score", scores, pl.Float64))
+    match output.kind:
+        case "probability":
+            return scored.with_columns(pl.col("score").ge(threshold).alias("class"))
+        case "cluster":
+            return scored.with_columns(pl.col("score").cast(pl.Int64).alias("cluster"))
+        case "ranked_list":
+            rank = pl.col("score").rank("ordinal", descending=True).over(output.by)
+            return scored.with_columns(rank.cast(pl.Int64).alias("rank"))
+        case "forecast":
+            ahead = (pl.col(output.time) - pl.col(output.start)).dt.total_microseconds()
+            return scored.with_columns((ahead // output.step_us + 1).alias("step"))
+        case "number":
+            return scored
+
+
+def places(scores: Sequence[float]) -> list[int]:
+    """Per score its rank among them, 1 being the highest; of equal ones the earlier comes first."""
+    order = sorted(range(len(scores)), key=lambda at: -scores[at])
+    ranks = [0] * len(scores)
+    for rank, at in enumerate(order, start=1):
+        ranks[at] = rank
+    return ranks

@@ -17,7 +17,9 @@ from mlplatform import plugins
 from mlplatform.errors import ModelError
 from mlplatform.stages.training import models
 from mlplatform.stages.training.contract import MISSING, UNKNOWN, Floats, Model, Task, TrainingSet
+from mlplatform.stages.training.output import Output
 
+CLASSIFICATION = Output()
 _LIBRARIES = ("mlplatform", "numpy", "scipy", "polars", "scikit-learn", "lightgbm", "skops")
 
 
@@ -50,6 +52,18 @@ class Metadata(msgspec.Struct, frozen=True, omit_defaults=True):
     """Seconds of wall time by what was done."""
     created_at: str = ""
     """UTC, ISO 8601."""
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    """Operating system, processor, number of processors."""
+    commit: str = ""
+    """Commit of the repository that keeps the use case; empty where there is none."""
+    dirty: bool = False
+    """Whether what was trained with differs from that commit."""
+    configuration: dict[str, object] = msgspec.field(default_factory=dict)
+    """The sections of defs.yaml that it was made from: `model` and `split`."""
+    retries: int = 0
+    """Attempts that failed before."""
+    resumed_at: int = 0
+    """Steps of the training (rounds of boosting) that an earlier process had made."""
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +73,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     params: dict[str, object]
     format: int = 1
+    output: Output | msgspec.UnsetType = msgspec.UNSET
+    """What a score is; left out for a classification, so that its candidates keep their digests."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +90,12 @@ class Candidate:
     """The fitted feature set as JSON."""
     golden: Golden
     metadata: Metadata = field(compare=False)
+    output: Output = CLASSIFICATION
 
     def deciding_files(self) -> dict[str, bytes]:
         """The files that decide a score, by name."""
-        described = Description(self.use_case, self.kind, dict(self.params))
+        output = msgspec.UNSET if self.output == CLASSIFICATION else self.output
+        described = Description(self.use_case, self.kind, dict(self.params), output=output)
         return {
             "candidate.json": msgspec.json.encode(described, order="sorted"),
             "feature_set.json": self.feature_set,
@@ -109,11 +127,12 @@ def assemble(
     training: TrainingSet,
     feature_set: bytes,
     metadata: Metadata,
+    output: Output = CLASSIFICATION,
 ) -> Candidate:
     """The candidate of a model that was fitted on `training`."""
     golden = make_golden(model, golden_rows(training))
     metadata = msgspec.structs.replace(metadata, task=training.task)
-    return Candidate(use_case, kind, dict(params), model.files(), feature_set, golden, metadata)
+    return Candidate(use_case, kind, dict(params), model.files(), feature_set, golden, metadata, output)
 
 
 def open_model(candidate: Candidate) -> Model:

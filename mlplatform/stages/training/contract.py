@@ -20,6 +20,7 @@ from mlplatform.stages.training.training_set import TASKS as TASKS
 from mlplatform.stages.training.training_set import Floats as Floats
 from mlplatform.stages.training.training_set import Groups as Groups
 from mlplatform.stages.training.training_set import Task as Task
+from mlplatform.stages.training.training_set import Times as Times
 from mlplatform.stages.training.training_set import TrainingSet as TrainingSet
 
 
@@ -33,8 +34,8 @@ class Model(Protocol):
     def predict(self, X: Floats) -> Floats:
         """Scores (rows,) of float64 X (rows, features); FeatureSetMismatch on another width.
 
-        The probability of label 1 in classification, a number in regression, the number 0 .. k-1 of the
-        cluster in clustering, a relevance of which the higher comes first in ranking.
+        The probability of label 1 in classification, a number in regression and forecasting, the number
+        0 .. k-1 of the cluster in clustering, a relevance of which the higher comes first in ranking.
         """
 
     def row_scorer(self) -> Callable[[Sequence[float]], float]:

@@ -34,9 +34,10 @@ def check_learnable(training: TrainingSet) -> None:
     ------
     ModelError
         for no rows, infinite values, codes out of range; in classification for labels other than 0 and 1 or
-        one class only; in regression for labels that are not finite or all the same; in ranking for
-        relevances that are negative or not finite, or no group with two different ones. A label that is the
-        same everywhere is refused because the constant it teaches would look like a model.
+        one class only; in regression and forecasting for labels that are not finite or all the same; in
+        forecasting for two labels of one moment of a series; in ranking for relevances that are negative or
+        not finite, or no group with two different ones. A label that is the same everywhere is refused
+        because the constant it teaches would look like a model.
     """
     _CHECKS[training.task](training)
     if np.isinf(training.X).any():
@@ -66,6 +67,19 @@ def _numbers(training: TrainingSet) -> None:
             f"got {len(training.y)} training rows with labels {training.y[:1].tolist()}; "
             "at least 2 different labels are needed.",
             hint="Train on a longer window, or check the label's definition.",
+        )
+
+
+def _series(training: TrainingSet) -> None:
+    _numbers(training)
+    order = np.lexsort((training.moments, training.queries))
+    series, times = training.queries[order], training.moments[order]
+    twice = np.flatnonzero((series[1:] == series[:-1]) & (times[1:] == times[:-1]))
+    if len(twice):
+        raise ModelError(
+            f"got {len(twice)} times two labels of one moment: series {series[twice[0]]}, "
+            f"time {times[twice[0]]} (microseconds UTC).",
+            hint="Forecasts that overlap teach a moment twice: train on one forecast per moment of a series.",
         )
 
 
@@ -117,4 +131,5 @@ _CHECKS = {
     "regression": _numbers,
     "clustering": _points,
     "ranking": _relevances,
+    "forecasting": _series,
 }

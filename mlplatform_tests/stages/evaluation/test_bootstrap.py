@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 from sklearn import metrics
 
+from mlplatform import plugins
 from mlplatform.errors import ConfigurationError, ModelError
+from mlplatform.stages.evaluation import evaluators
 from mlplatform.stages.evaluation.bootstrap import (
     DRAWS,
     Interval,
@@ -17,8 +19,13 @@ from mlplatform.stages.evaluation.bootstrap import (
     interval,
     resample,
 )
+from mlplatform.stages.evaluation.call import TASKS
+from mlplatform.stages.evaluation.evaluators import forecast_errors, ranking
+from mlplatform.stages.evaluation.evaluators.silhouette import silhouettes
 from mlplatform.stages.evaluation.metrics import METRICS
+from mlplatform.stages.evaluation.report import evaluate_all
 from mlplatform.stages.evaluation.values import Floats
+from mlplatform_tests.conformance import judged
 
 
 def made(rows: int = 600, days: int = 12, seed: int = 0) -> tuple[Floats, Floats, pl.Series]:
@@ -119,6 +126,78 @@ def test_a_paired_gain_is_narrower_than_two_intervals_and_knows_its_sign() -> No
 def test_draws_of_other_rows_are_no_pair() -> None:
     with pytest.raises(ConfigurationError, match="2 draws against 1"):
         gain_interval(METRICS["log_loss"], [0.1, 0.2], [0.1])
+
+
+def test_a_draw_of_a_forecast_knows_the_naive() -> None:
+    y, p, days = made()
+    y, p = 40.0 + 10 * y, 41 + 9 * p
+    naive = np.where(np.arange(600) % 7 == 0, np.nan, y[::-1])
+    drawn = draws("forecasting", y, p, days, {"naive": naive, "steps": np.ones(600)})
+    assert set(drawn) == {"rmse", "mae", "r2", "mae_naive", "mase", "gain_over_naive"}
+    for draw in (0, DRAWS - 1):
+        again, predicted = by_hand(y, p, days, draw)
+        steps, baseline = by_hand(np.ones(600), naive, days, draw)
+        figures = forecast_errors.evaluate(again, predicted, steps, baseline).figures
+        for name in figures:
+            assert drawn[name][draw] == pytest.approx(figures[name], abs=1e-9)
+    assert set(draws("forecasting", y, p, days)) == {"rmse", "mae", "r2"}
+
+
+def lists() -> tuple[Floats, Floats, pl.Series, dict[str, object]]:
+    """Groups of five alternatives, each of one day, with ties, groups without relevance, and a worth."""
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(80), 5)
+    y = (random.integers(0, 4, 400) * (groups % 9 > 0)).astype(np.float64)
+    worth = np.where(random.random(400) < 0.1, np.nan, random.normal(10, 5, 400))
+    days = pl.Series("day", [f"2013-11-{g % 12 + 1:02d}" for g in groups])
+    return y, np.round(y + random.normal(0, 1, 400)), days, {"groups": groups, "worth": worth}
+
+
+def test_a_draw_of_a_ranking_repeats_its_groups() -> None:
+    y, p, days, known = lists()
+    groups, worth = np.asarray(known["groups"]), np.asarray(known["worth"])
+    drawn = draws("ranking", y, p, days, known)
+    assert set(drawn) == {"ndcg_at_5", "hit_rate_at_1", "hit_rate_at_5", "top1_regret", "top1_mean"}
+    resampled = resample(days)
+    for draw in (0, DRAWS - 1):
+        repeats = resampled.weights[draw][resampled.place]
+        rows = np.repeat(np.arange(400), repeats)
+        copy = np.concatenate([np.arange(each) for each in repeats])
+        figures = ranking.evaluate(y[rows], p[rows], groups[rows] + 1000 * copy, worth[rows]).figures
+        for name, each in drawn.items():
+            assert each[draw] == pytest.approx(figures[name], abs=1e-12)
+
+
+def test_a_draw_of_a_clustering_weighs_its_silhouettes() -> None:
+    random = np.random.default_rng(0)
+    p = random.integers(0, 3, 300).astype(np.float64)
+    X = random.normal(0, 1, (300, 2)) + 3 * p[:, None]
+    days = pl.Series(np.arange(300) % 10)
+    resampled, each = resample(days), silhouettes(p, X)
+    drawn = draws("clustering", np.zeros(300), p, days, {"X": X})["silhouette"]
+    for draw in (0, DRAWS - 1):
+        repeated = np.repeat(each, resampled.weights[draw][resampled.place])
+        assert drawn[draw] == pytest.approx(repeated.mean(), abs=1e-12)
+    assert draws("clustering", np.zeros(300), np.zeros(300), days, {"X": X}) == {}
+    assert draws("clustering", np.zeros(300), p, days) == {}
+
+
+def test_metrics_of_every_task_are_the_figures_of_its_evaluators() -> None:
+    for task in TASKS:
+        y, p, known = judged.rows(task)
+        names = [name for name in plugins.names(evaluators) if task in plugins.find(evaluators, name).TASKS]
+        figures = evaluate_all(names, y, p, known=known).figures
+        of_task = {name: metric for name, metric in METRICS.items() if task in metric.tasks}
+        assert of_task
+        for name, metric in of_task.items():
+            assert metric.figure(y, p, known) == pytest.approx(figures[name], abs=1e-12)
+
+
+def test_a_metric_without_what_it_asks_for_is_refused() -> None:
+    y, p, _, _ = lists()
+    with pytest.raises(ConfigurationError, match="asks for groups; known of these rows: X") as caught:
+        METRICS["ndcg_at_5"].figure(y, p, {"X": np.zeros((400, 1))})
+    assert caught.value.hint
 
 
 def test_no_draws_for_few_days_other_tasks_and_figures_that_are_not_always_defined() -> None:

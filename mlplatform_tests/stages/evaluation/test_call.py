@@ -70,12 +70,13 @@ def test_evaluators_say_what_they_ask_for() -> None:
     assert asks_for("roc") == ()
     assert asks_for("confusion") == ("threshold",)
     assert asks_for("silhouette") == ("X",)
-    assert asks_for("ranking") == ("groups",)
+    assert asks_for("ranking") == ("groups", "worth")
+    assert asks_for("forecast_errors") == ("steps", "naive")
 
 
 def test_evaluators_of_two_tasks_are_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match=r"'regression_errors' judges regression; .*: classification"
+        ConfigurationError, match=r"'regression_errors' judges regression, forecasting; .*: classification"
     ):
         evaluate_all(["roc", "regression_errors"], Y, P)
 

@@ -173,11 +173,11 @@ class TestConstant:
             constant("rmse", BASE)
 
 
-@pytest.mark.parametrize("metric", ["rmse", "mae", "r2"])
-def test_rules_of_a_regression(metric: str) -> None:
+@pytest.mark.parametrize("metric", ["rmse", "mae", "r2", "ndcg_at_5", "top1_regret", "silhouette"])
+def test_rules_of_other_tasks(metric: str) -> None:
     low, high = (Candidate(f"d{v}", f"m{v}", {metric: float(v)}) for v in (1, 3))
     verdict = choose(Rule(metric=metric), [low, high], [Candidate("b", "rate_table", {metric: 2.0})])
-    assert verdict.winner == (high if metric == "r2" else low)
+    assert verdict.winner == (high if metric in ("r2", "ndcg_at_5", "silhouette") else low)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from mlplatform.errors import ModelError
 from mlplatform.stages.evaluation.evaluators import ranking
 
 groups = st.lists(
@@ -51,3 +52,21 @@ def test_groups_without_a_relevance_have_no_ndcg() -> None:
     figures = ranking.evaluate(np.zeros(4), np.arange(4.0), np.array([0, 0, 1, 1])).figures
     assert "ndcg_at_5" not in figures
     assert figures["top1_regret"] == 0.0
+
+
+def test_what_the_first_place_is_worth_is_the_mean_over_ties_of_what_is_known() -> None:
+    y, p = np.array([2.0, 0.0, 1.0, 3.0]), np.array([0.9, 0.9, 0.8, 0.7])
+    ids = np.array([0, 0, 1, 1])
+    assert ranking.evaluate(y, p, ids).figures["top1_mean"] == pytest.approx((1.0 + 1.0) / 2)
+    minutes = np.array([-5.0, 7.0, 30.0, -2.0])
+    assert ranking.evaluate(y, p, ids, minutes).figures["top1_mean"] == pytest.approx((1.0 + 30.0) / 2)
+    minutes[0] = np.nan
+    assert ranking.evaluate(y, p, ids, minutes).figures["top1_mean"] == pytest.approx((7.0 + 30.0) / 2)
+    minutes[2] = np.nan
+    assert ranking.evaluate(y, p, ids, minutes).figures["top1_mean"] == pytest.approx(7.0)
+    assert "top1_mean" not in ranking.evaluate(y, p, ids, np.full(4, np.nan)).figures
+
+
+def test_a_worth_of_other_rows_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"worths of shape \(3,\)"):
+        ranking.evaluate(np.ones(4), np.ones(4), np.zeros(4), np.ones(3))

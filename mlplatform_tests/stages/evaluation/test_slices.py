@@ -60,7 +60,17 @@ def test_no_level_with_enough_rows_is_no_picture() -> None:
     assert (said.figures, said.picture) == ({}, None)
 
 
+def test_a_level_of_a_ranking_has_the_figure_of_its_groups() -> None:
+    groups = np.repeat(np.arange(200), 5)
+    y = np.round(10 * P)
+    figures = by_level("ndcg_at_5", y, P, ORIGIN, 60, {"groups": groups}).figures
+    expected = METRICS["ndcg_at_5"].of(y[:500], P[:500], groups[:500])
+    assert figures["ndcg_at_5[origin=EWR]"] == expected == pytest.approx(1.0, abs=0.02)
+
+
 def test_wrong_use_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="the metric asks for groups"):
+        by_level("ndcg_at_5", Y, P, ORIGIN)
     with pytest.raises(ConfigurationError, match="a slice names the metric 'accuracy'; allowed: log_loss"):
         by_level("accuracy", Y, P, ORIGIN)
     with pytest.raises(ModelError, match="999 values of 'origin' for 1000 rows"):

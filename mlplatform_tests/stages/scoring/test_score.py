@@ -1,11 +1,15 @@
 """Answers: their JSON form, the class rule, and ids that depend on question, release and score alone."""
 
 import math
+from datetime import UTC, datetime
 
 import msgspec
+import numpy as np
+import polars as pl
 import pytest
 
-from mlplatform.stages.scoring.score import Answer, PredictionIds, is_positive
+from mlplatform.stages.scoring.score import Answer, PredictionIds, answered, is_positive, places
+from mlplatform.stages.training.output import Output
 
 IDS = PredictionIds("orders", 3, "a" * 64)
 
@@ -18,6 +22,7 @@ def test_an_answer_is_flat_json_with_a_class() -> None:
         version=3,
         digest="d",
         feature_set="f@1",
+        kind="probability",
         score=0.1 + 0.2,
         predicted=False,
         as_of=None,
@@ -25,9 +30,30 @@ def test_an_answer_is_flat_json_with_a_class() -> None:
     written = msgspec.json.decode(msgspec.json.encode(answer))
     assert written["class"] is False
     assert written["score"] == 0.1 + 0.2
-    assert list(written) == [
-        *("prediction_id", "use_case", "model", "version", "digest", "feature_set", "score", "class", "as_of")
+    first = ["prediction_id", "use_case", "model", "version", "digest", "feature_set"]
+    assert list(written) == [*first, "kind", "score", "class", "as_of"]
+
+
+def test_ranks_give_equal_scores_to_the_earlier() -> None:
+    assert places([0.5, 0.9, 0.5, -1.0]) == [2, 1, 3, 4]
+    assert places([]) == []
+
+
+def test_columns_of_each_kind() -> None:
+    hour = [datetime(2024, 1, 1, h, tzinfo=UTC) for h in (0, 1, 2)]
+    rows = pl.DataFrame({"of": ["a", "a", "b"], "made": [hour[0]] * 3, "hour": hour})
+    scores = np.array([0.2, 2.0, 1.0])
+    probability = answered(rows, Output(), scores, 0.5)
+    assert probability["class"].to_list() == [False, True, True]
+    assert answered(rows, Output("regression"), scores, 0.5).columns == [*rows.columns, "score"]
+    assert answered(rows, Output("clustering"), np.array([0.0, 2.0, 1.0]), 0.5)["cluster"].to_list() == [
+        0,
+        2,
+        1,
     ]
+    assert answered(rows, Output("ranking", ("of",)), scores, 0.5)["rank"].to_list() == [2, 1, 1]
+    forecast = Output("forecasting", (), "hour", "made", "1h", 3)
+    assert answered(rows, forecast, scores, 0.5)["step"].to_list() == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("score", "positive"), [(0.5, True), (math.nextafter(0.5, 0), False), (1.0, True)])

@@ -48,11 +48,13 @@ def test_category_columns_are_places_in_the_row() -> None:
 
 
 GROUPS = np.array([0, 0, 1, 1])
+TIMES = np.array([0, 3_600_000_000, 0, 3_600_000_000])
 
 
 @pytest.mark.parametrize(
     ("task", "groups"),
     [
+        ("prophecy", None),
         ("forecasting", None),
         ("ranking", None),
         ("ranking", GROUPS[:3]),
@@ -66,6 +68,22 @@ def test_tasks_and_groups_are_checked(task: Any, groups: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "groups", "times"),
+    [
+        ("forecasting", GROUPS, None),
+        ("forecasting", None, TIMES),
+        ("forecasting", GROUPS, TIMES[:3]),
+        ("forecasting", GROUPS, TIMES.astype(np.float64)),
+        ("ranking", GROUPS, TIMES),
+        ("regression", None, TIMES),
+    ],
+)
+def test_times_are_of_a_forecast_only(task: Any, groups: Any, times: Any) -> None:
+    with pytest.raises(ModelError, match=r"got (no )?(times|groups)"):
+        TrainingSet(X, Y, ("a", "b"), {}, task, groups, times)
+
+
+@pytest.mark.parametrize(
     ("task", "labels", "message"),
     [
         ("regression", [], "labels"),
@@ -74,6 +92,8 @@ def test_tasks_and_groups_are_checked(task: Any, groups: Any) -> None:
         ("regression", [3.0, np.inf], "not finite"),
         ("regression", [3.0, np.nan], "not finite"),
         ("clustering", [], "no training rows"),
+        ("forecasting", [3.0, 3.0], "at least 2 different"),
+        ("forecasting", [3.0, np.nan], "not finite"),
         ("ranking", [], "without a group"),
         ("ranking", [0.0, 0.0, 1.0, 1.0], "without a group"),
         ("ranking", [0.0, -1.0, 1.0, 1.0], "down to -1"),
@@ -82,8 +102,10 @@ def test_tasks_and_groups_are_checked(task: Any, groups: Any) -> None:
 )
 def test_each_task_has_labels_that_teach_nothing(task: Any, labels: list[float], message: str) -> None:
     rows = len(labels)
-    groups = GROUPS[:rows] if task == "ranking" else None
-    training = TrainingSet(np.zeros((rows, 1)), np.array(labels, dtype=np.float64), ("a",), {}, task, groups)
+    groups = GROUPS[:rows] if task in ("ranking", "forecasting") else None
+    times = TIMES[:rows] if task == "forecasting" else None
+    y = np.array(labels, dtype=np.float64)
+    training = TrainingSet(np.zeros((rows, 1)), y, ("a",), {}, task, groups, times)
     with pytest.raises(ModelError, match=message) as caught:
         check_learnable(training)
     assert caught.value.hint
@@ -93,9 +115,21 @@ def test_labels_that_teach_something_pass() -> None:
     check_learnable(TrainingSet(X, Y * 3.5, ("a", "b"), task="regression"))
     check_learnable(TrainingSet(X, np.full(4, np.nan), ("a", "b"), task="clustering"))
     check_learnable(TrainingSet(X, Y * 0.5, ("a", "b"), task="ranking", groups=GROUPS[::-1].copy()))
+    check_learnable(TrainingSet(X, Y, ("a", "b"), task="forecasting", groups=GROUPS, times=TIMES))
 
 
-def test_groups_are_of_a_ranking_only() -> None:
+def test_a_moment_of_a_series_has_one_label() -> None:
+    twice = TrainingSet(X, Y, ("a", "b"), task="forecasting", groups=GROUPS, times=TIMES * 0)
+    with pytest.raises(ModelError, match="2 times two labels of one moment: series 0, time 0") as caught:
+        check_learnable(twice)
+    assert caught.value.hint
+
+
+def test_groups_are_of_a_ranking_or_a_forecast_only() -> None:
     assert TrainingSet(X, Y, ("a", "b"), task="ranking", groups=GROUPS).queries is GROUPS
-    with pytest.raises(ModelError, match="only a ranking"):
+    forecast = TrainingSet(X, Y, ("a", "b"), task="forecasting", groups=GROUPS, times=TIMES)
+    assert (forecast.queries is GROUPS, forecast.moments is TIMES) == (True, True)
+    with pytest.raises(ModelError, match="only ranking or forecasting has them"):
         _ = TrainingSet(X, Y, ("a", "b")).queries
+    with pytest.raises(ModelError, match="only forecasting has them"):
+        _ = TrainingSet(X, Y, ("a", "b")).moments

@@ -10,7 +10,7 @@ from mlplatform.stages.evaluation.evaluators._losses import absolute, squared
 from mlplatform.stages.evaluation.metrics import METRICS
 from mlplatform.stages.evaluation.values import Evaluation, Floats, Line, Picture, thin
 
-TASKS = ("regression",)
+TASKS = ("regression", "forecasting")
 NONE = Line("no error", (0.0, 1.0), (0.0, 0.0))
 
 

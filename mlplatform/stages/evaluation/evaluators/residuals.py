@@ -8,7 +8,7 @@ import numpy as np
 from mlplatform.stages.evaluation.checks import check_numbers
 from mlplatform.stages.evaluation.values import Evaluation, Floats, Line, Picture
 
-TASKS = ("regression",)
+TASKS = ("regression", "forecasting")
 BINS = 10
 """Groups of about equal size, by prediction."""
 

@@ -13,6 +13,7 @@ _HINT = "Name a class with the scikit-learn interface, such as sklearn.neighbors
 _SEEN_BY = {
     "classification": ("a classifier with predict_proba", "predict_proba"),
     "regression": ("a regressor", "predict"),
+    "forecasting": ("a regressor", "predict"),
     "clustering": ("a clusterer with predict", "predict"),
 }
 
@@ -79,7 +80,8 @@ def check_task(estimator: Any, task: Task) -> None:
     from sklearn.base import is_classifier, is_regressor
 
     what, method = _SEEN_BY[task]
-    kinds = {"classification": is_classifier(estimator), "regression": is_regressor(estimator)}
+    regressor = is_regressor(estimator)
+    kinds = {"classification": is_classifier(estimator), "regression": regressor, "forecasting": regressor}
     fits = kinds.get(task, not any(kinds.values()))
     if not (fits and hasattr(estimator, method)):
         raise ConfigurationError(

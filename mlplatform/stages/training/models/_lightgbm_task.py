@@ -3,7 +3,7 @@
 For a ranking LightGBM wants the rows of a query side by side and whole numbers as relevance.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightgbm
@@ -40,10 +40,21 @@ def data_set(training: TrainingSet, params: Mapping[str, Any]) -> lightgbm.Datas
     )
 
 
-def train(params: Mapping[str, Any], data: lightgbm.Dataset, rounds: int) -> lightgbm.Booster:
-    """The booster; ModelError for what only LightGBM knows to refuse, such as a group of over 10,000 rows."""
+def train(
+    params: Mapping[str, Any],
+    data: lightgbm.Dataset,
+    rounds: int,
+    before: lightgbm.Booster | None = None,
+    callbacks: Sequence[Callable[..., None]] = (),
+) -> lightgbm.Booster:
+    """The booster; ModelError for what only LightGBM knows to refuse, such as a group of over 10,000 rows.
+
+    `before` is one whose trees it goes on from; `callbacks` are LightGBM's own, called around each round.
+    """
     try:
-        return lightgbm.train(dict(params), data, num_boost_round=rounds)
+        return lightgbm.train(
+            dict(params), data, num_boost_round=rounds, init_model=before, callbacks=list(callbacks)
+        )
     except lightgbm.basic.LightGBMError as error:
         raise ModelError(
             f"LightGBM cannot learn from these rows: {error}.",

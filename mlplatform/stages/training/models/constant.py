@@ -22,7 +22,7 @@ from mlplatform.stages.training.contract import (
     wrong_width,
 )
 
-TASKS: tuple[Task, ...] = ("classification", "regression")
+TASKS: tuple[Task, ...] = ("classification", "regression", "ranking", "forecasting")
 
 
 class Parameters(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from mlplatform.stages.training import parameters
 from mlplatform.stages.training.contract import Floats, Model, Task, TrainingSet, check_served
 from mlplatform.stages.training.models import _histogram, _trees
 
-TASKS: tuple[Task, ...] = ("classification", "regression")
+TASKS: tuple[Task, ...] = ("classification", "regression", "forecasting")
 
 _Loss = Literal["squared_error", "absolute_error", "poisson"]
 
@@ -25,7 +25,7 @@ class Parameters(msgspec.Struct, frozen=True):
     """What defs.yaml may say; the meaning is scikit-learn's."""
 
     loss: _Loss = "squared_error"
-    """In regression; classes take the log loss."""
+    """In regression and forecasting; classes take the log loss."""
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     max_iter: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 100
     max_leaf_nodes: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 31
@@ -101,7 +101,8 @@ class HistogramGradientBoostingEstimator:
         return "exp" if self.params.loss == "poisson" else "identity"
 
     def _check_loss(self, training: TrainingSet) -> None:
-        if training.task == "regression" and self.params.loss == "poisson" and (training.y < 0).any():
+        numbers = training.task != "classification"
+        if numbers and self.params.loss == "poisson" and (training.y < 0).any():
             raise ConfigurationError(
                 f"histogram_gradient_boosting: got loss: 'poisson' and labels down to {training.y.min()}; "
                 "allowed: labels of 0 and above.",

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlplatform.errors import ConfigurationError, ModelError
 from mlplatform.stages.training import parameters
+from mlplatform.stages.training.checkpoints import Checkpoints, Unkept, key_of
 from mlplatform.stages.training.contract import (
     Floats,
     Model,
@@ -24,10 +25,11 @@ from mlplatform.stages.training.contract import (
     check_served,
     wrong_width,
 )
-from mlplatform.stages.training.models import _lightgbm_task
+from mlplatform.stages.training.models import _lightgbm_blocks, _lightgbm_task
+from mlplatform.stages.training.models._lightgbm_blocks import Blocks
 from mlplatform.stages.training.models._lightgbm_fast import agrees, fast_scorer
 
-TASKS: tuple[Task, ...] = ("classification", "regression", "ranking")
+TASKS: tuple[Task, ...] = ("classification", "regression", "ranking", "forecasting")
 
 _FEW = 256
 """Rows up to which waking LightGBM's threads costs more than they save."""
@@ -44,7 +46,7 @@ class Parameters(msgspec.Struct, frozen=True):
     """What defs.yaml may say; names and meaning are LightGBM's."""
 
     objective: Literal["l2", "l1"] = "l2"
-    """Loss in regression: squared or absolute. Classes take `binary`, rankings `lambdarank`."""
+    """Loss of numbers: squared or absolute. Classes take `binary`, rankings `lambdarank`."""
     num_iterations: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 150
     learning_rate: _Positive = 0.08
     num_leaves: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 31
@@ -67,11 +69,23 @@ class Parameters(msgspec.Struct, frozen=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     num_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     """Threads to train with; they decide the time, not the model."""
+    checkpoint_every: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    """Rounds after which a training that is killed goes on instead of beginning anew; 0: it begins anew.
+
+    It decides the random draws, and so the model, where there are any; a multiple of `bagging_freq`.
+    """
 
 
 def build(**params: object) -> "LightGBMEstimator":
     """An estimator with these `Parameters`; ConfigurationError for any other."""
-    return LightGBMEstimator(parameters.read("lightgbm", params, Parameters))
+    read = parameters.read("lightgbm", params, Parameters)
+    if read.checkpoint_every and read.bagging_freq and read.checkpoint_every % read.bagging_freq:
+        raise ConfigurationError(
+            f"lightgbm: got checkpoint_every: {read.checkpoint_every}; allowed: a multiple of bagging_freq "
+            f"({read.bagging_freq}).",
+            hint="A bag of rows is not cut by a checkpoint.",
+        )
+    return LightGBMEstimator(read)
 
 
 def load(files: Mapping[str, bytes]) -> Model:
@@ -91,17 +105,22 @@ class LightGBMEstimator:
 
     params: Parameters
 
-    def fit(self, training: TrainingSet) -> Model:
-        """The boosted trees of `training`."""
+    def fit(self, training: TrainingSet, checkpoints: Checkpoints | None = None) -> Model:
+        """The boosted trees of `training`; killed and called again, to the byte those of one go."""
         check_served("lightgbm", TASKS, training)
         _check_names(training.names)
         given = msgspec.structs.asdict(self.params)
-        rounds = given.pop("num_iterations")
+        rounds, every = given.pop("num_iterations"), given.pop("checkpoint_every")
         given |= _lightgbm_task.objective(training, given["objective"])
         given |= {"deterministic": True, "force_row_wise": True, "verbosity": -1}
-        booster = _lightgbm_task.train(given, _lightgbm_task.data_set(training, given), rounds)
+        data = _lightgbm_task.data_set(training, given)
+        if every:
+            cut = Blocks(rounds, every, _key(self.params, training))
+            text = _lightgbm_blocks.train(given, data, cut, checkpoints or Unkept())
+        else:
+            text = _lightgbm_task.train(given, data, rounds).model_to_string()
         # Reading its own text back makes a fresh model and a loaded one the same object in every respect.
-        return LightGBM(_THREADS.sub("", booster.model_to_string()))
+        return LightGBM(_THREADS.sub("", text))
 
 
 class LightGBM:
@@ -142,6 +161,12 @@ class LightGBM:
             raise wrong_width(len(row), self._names)
         values = np.array([row], dtype=np.float64)
         return float(self._booster.predict(values, num_threads=1)[0])
+
+
+def _key(params: Parameters, training: TrainingSet) -> str:
+    """What a checkpoint is kept under; threads do not decide a model."""
+    decides = {**msgspec.structs.asdict(params), "num_threads": None, "version": lightgbm.__version__}
+    return key_of("lightgbm", decides, training)
 
 
 def _check_names(names: Sequence[str]) -> None:

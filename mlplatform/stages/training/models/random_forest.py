@@ -17,7 +17,7 @@ from mlplatform.stages.training.models import _trees
 from mlplatform.stages.training.models._binning import binned, tree_of
 from mlplatform.stages.training.models._numbers import spaced
 
-TASKS: tuple[Task, ...] = ("classification", "regression")
+TASKS: tuple[Task, ...] = ("classification", "regression", "forecasting")
 
 
 class Parameters(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from mlplatform.stages.training.contract import (
     wrong_width,
 )
 
-TASKS: tuple[Task, ...] = ("classification", "regression")
+TASKS: tuple[Task, ...] = ("classification", "regression", "forecasting")
 
 _Key = tuple[float, ...]
 _MOST = 100_000

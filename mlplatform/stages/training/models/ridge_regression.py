@@ -13,7 +13,7 @@ from mlplatform.stages.training import parameters
 from mlplatform.stages.training.contract import Model, Task, TrainingSet, check_served
 from mlplatform.stages.training.models import _least_squares
 
-TASKS: tuple[Task, ...] = ("regression",)
+TASKS: tuple[Task, ...] = ("regression", "forecasting")
 
 
 class Parameters(msgspec.Struct, frozen=True):

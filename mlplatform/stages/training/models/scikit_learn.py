@@ -30,7 +30,7 @@ from mlplatform.stages.training.contract import (
 from mlplatform.stages.training.models import _design, _estimators, _one_by_one, _skops
 from mlplatform.stages.training.models._numbers import spaced
 
-TASKS: tuple[Task, ...] = ("classification", "regression", "clustering")
+TASKS: tuple[Task, ...] = ("classification", "regression", "clustering", "forecasting")
 
 
 class Parameters(msgspec.Struct, frozen=True):
@@ -80,6 +80,24 @@ def load(files: Mapping[str, bytes]) -> Model:
         raise ModelError(f"cannot read a scikit_learn model: {error}", hint=error.hint) from error
 
 
+def fitted(estimator: Any, names: tuple[str, ...], task: Task) -> "ScikitLearn":
+    """The model of an estimator that was fitted elsewhere, on features as they are.
+
+    Raises
+    ------
+    ConfigurationError
+        when the estimator does not answer the task's question.
+    ModelError
+        when it cannot be saved without code.
+    """
+    _estimators.check_task(estimator, task)
+    _one_thread(estimator)
+    path = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+    data = _skops.dump(estimator)
+    types = _skops.types_of(data, _estimators.package(path))
+    return ScikitLearn(Saved(names, task, path, types, []), data)
+
+
 @dataclass(frozen=True)
 class ScikitLearnEstimator:
     """Fits with one BLAS and OpenMP thread, because the number of threads decides the last bits of a sum."""
@@ -110,8 +128,7 @@ class ScikitLearnEstimator:
                 f"scikit_learn: {type(estimator).__name__} cannot be fitted: {error}.",
                 hint="Check its params; `columns: standardised` leaves no missing value.",
             ) from error
-        if "n_jobs" in estimator.get_params(deep=False):
-            estimator.set_params(n_jobs=1)  # threads that predict together add up in any order
+        _one_thread(estimator)
 
 
 class ScikitLearn:
@@ -154,3 +171,9 @@ class ScikitLearn:
     def files(self) -> dict[str, bytes]:
         """model.json and estimator.skops."""
         return {"model.json": msgspec.json.encode(self._saved), "estimator.skops": self._data}
+
+
+def _one_thread(estimator: Any) -> None:
+    """Threads that predict together add up in any order."""
+    if "n_jobs" in estimator.get_params(deep=False):
+        estimator.set_params(n_jobs=1)
