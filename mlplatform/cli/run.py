@@ -12,6 +12,7 @@ from mlplatform.cli.output import emit, err, out, progress
 from mlplatform.crosscutting.processes import Supervisor
 from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ServiceError
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.summary import METRICS, summary
@@ -67,19 +68,29 @@ def _step(title: str, span: str, assets: int, seconds: float) -> dict[str, Any]:
 
 def _answer(declared: Declared, settings: Settings) -> dict[str, Any]:
     """The declared example, scored by the service that runs, or by one started for it."""
-    from mlplatform.cli.up import scoring_process, scoring_ready
+    from mlplatform.cli.up import scoring_process
 
-    if scoring_ready(settings):
+    if _serves(settings, declared.name):
         with ScoringClient(settings.scoring_url) as client:
             return client.score(declared.name, declared.config.example)
     own = settings.at(scoring_port=_free_port())
-    supervisor = Supervisor([replace(scoring_process(own), ready=lambda: scoring_ready(own))])
+    supervisor = Supervisor([replace(scoring_process(own), ready=lambda: _serves(own, declared.name))])
     supervisor.start()
     try:
         with ScoringClient(own.scoring_url) as client:
             return client.score(declared.name, declared.config.example)
     finally:
         supervisor.stop()
+
+
+def _serves(settings: Settings, use_case: str) -> bool:
+    """Whether a scoring service is there and has this use case in use; others of the home may come first."""
+    try:
+        with ScoringClient(settings.scoring_url) as client:
+            known = client.status()["use_cases"]
+    except ServiceError:
+        return False
+    return bool(known.get(use_case, {}).get("ready"))
 
 
 def _free_port() -> int:

@@ -22,6 +22,9 @@ from mlplatform.stages.preparation.declarations import (
 )
 from mlplatform.stages.preparation.repairs import check_repair
 
+OWN_COLUMNS = {"as_of", "class", "day", "label", "model", "part", "score", "split_id", "version"}
+"""Names that tables of splits and scores have beside the key."""
+
 
 def declare(folder: Path, config: UseCaseConfig) -> Declared:
     """Load `features.py` of a use case and check everything it and the configuration say of each other.
@@ -150,6 +153,12 @@ def _check_question(declared: Declared) -> None:
     spine, label = declared.feature_set.spine, declared.config.target
     known = declared.config.data_sets[spine.table].known
     clock_of = {column: clock for clock, columns in known.items() for column in columns}
+    if taken := sorted(OWN_COLUMNS & set(spine.key)):
+        raise ConfigurationError(
+            f"{declared.place}: the spine's key has {', '.join(taken)}; allowed: any name but "
+            f"{', '.join(sorted(OWN_COLUMNS))}, columns that the platform adds to the key.",
+            hint="Give the column another name where the table is cleaned.",
+        )
     for fact in spine.facts:
         if fact in clock_of:
             raise ConfigurationError(

@@ -64,7 +64,7 @@ def evaluate(
     report = evaluate_all(declared.config.evaluators, y, p, days=judged["day"], known=known)
     for slicing in declared.config.slices:
         levels = rows.column(judged, slicing.column)
-        said = by_level(declared.config.champion.metric, y, p, levels, slicing.min_rows)
+        said = by_level(declared.config.champion.metric, y, p, levels, slicing.min_rows, known)
         report = report.joined(f"slices by {slicing.column}", said)
     return report
 

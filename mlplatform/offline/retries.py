@@ -11,7 +11,7 @@ from typing import Any
 from dagster import AssetExecutionContext, RetryRequested
 
 from mlplatform.errors import NotFound, SchemaMismatch, StoreError
-from mlplatform.offline.training_config import Retries
+from mlplatform.offline.config import Retries
 
 
 def passes(error: BaseException) -> bool:

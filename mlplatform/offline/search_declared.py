@@ -5,7 +5,7 @@ It must not import Dagster, read rows or fit anything.
 
 from mlplatform import plugins
 from mlplatform.errors import ConfigurationError, NotFound
-from mlplatform.offline.config_search import Search
+from mlplatform.offline.config import Search
 from mlplatform.offline.declared import Declared
 from mlplatform.stages.evaluation.metrics import metric_named
 from mlplatform.stages.evaluation.search.space import placed

@@ -108,7 +108,8 @@ class TestChampion:
         assert only["versions"] == [1]
         assert only["champion"]["digest"] == now["present"]["digest"] == told["present"]["digest"]
         shown = plain(mlplatform, finished, "champion", world.NAME, "--history")
-        assert f"{only['winner']} version 1" in " ".join(shown.stdout.split())
+        assert AS_OF in shown.stdout
+        assert "champion then" in " ".join(shown.stdout.split())
 
     def test_history_and_a_date_are_wrong_use(self, finished: Finished, mlplatform: Zygote) -> None:
         words = ("champion", world.NAME, "--history", "--as-of", AS_OF)

@@ -77,6 +77,6 @@ def test_a_mistake_is_one_error(
 def test_before_there_are_features(searching: Path, mlplatform: Zygote) -> None:
     ended = run(mlplatform, searching, searching / "no-home", "decision_tree")
     assert ended.returncode == 1
-    assert "late_orders" in ended.stderr
-    assert "hint:" in ended.stderr
+    assert "error: There is no lake at " in ended.stderr
+    assert "hint:  Run `mlplatform" in ended.stderr
     assert "Traceback" not in ended.stderr

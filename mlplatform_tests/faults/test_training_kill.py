@@ -1,4 +1,4 @@
-"""kill -9 of a process that trains LightGBM: the next one goes on from the checkpoint, and makes the same bytes."""
+"""kill -9 of a process that trains LightGBM: the next one goes on from its checkpoint, to the same bytes."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from mlplatform.offline.run import materialise
 from mlplatform.stages.training.candidate import Candidate
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.lake import Lake
-from mlplatform_tests.faults.training_process import EVERY, ROUNDS, train
+from mlplatform_tests.faults.training_process import EVERY, ROUNDS, candidate, model, train
 from mlplatform_tests.small import world
 
 REPOSITORY = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ LIGHTGBM = """
     lightgbm:
       type: lightgbm
       params:
-        num_iterations: 3000
+        num_iterations: 1000
         learning_rate: 0.002
         feature_fraction: 0.5
         bagging_fraction: 0.7
@@ -61,7 +61,7 @@ def test_killed_twice_in_the_middle_the_third_process_makes_the_model_of_one_go(
         kill_once(start("model", tmp_path, stand_after, home=tmp_path), "standing", tmp_path)
         (tmp_path / "standing").unlink()
         assert not (tmp_path / "model.txt").exists()
-    assert start("model", tmp_path, 0, home=tmp_path).wait(240) == 0
+    model(tmp_path, stand_after=0)
     made = [int(step) for step in (tmp_path / "steps.txt").read_text().split()]
     assert made == list(range(7 * EVERY, ROUNDS + 1, EVERY))  # two blocks and four were made before
     assert (tmp_path / "model.txt").read_bytes() == train(None)
@@ -94,14 +94,14 @@ def stored(folder: Path) -> Candidate:
 def test_a_killed_run_is_continued_by_the_next_and_stores_the_candidate_of_one_go(features: Path) -> None:
     home = features.parent / "home"
     kill_once(start("candidate", features, home, home=home), "**/*.checkpoint", home / "checkpoints")
-    assert start("candidate", features, home, home=home).wait(240) == 0
+    candidate(features, home)
     continued = stored(features)
     assert continued.metadata.resumed_at >= 20
     assert list(home.glob("checkpoints/**/*.checkpoint")) == []
     shutil.rmtree(home / "candidates")
     with DagsterInstance.from_config(str(home / "dagster")) as instance:
         instance.wipe_assets([key(project.load(features), "candidate_lightgbm")])
-    assert start("candidate", features, home, home=home).wait(240) == 0
+    candidate(features, home)
     whole = stored(features)
     assert whole.metadata.resumed_at == 0
     assert whole.digest == continued.digest

@@ -2,7 +2,7 @@
 
 `model <folder> <stand after>`: LightGBM on rows of its own with checkpoints in the folder. After so many of
 them it stands still, which a file `standing` says; 0: it goes on to the end and writes `model.txt` and the
-steps it made. `candidate <use case> <home>`: the training of a use case's LightGBM as `mlplatform run` does it.
+steps it made. `candidate <use case> <home>`: the training of a use case's LightGBM as `mlplatform run` does.
 """
 
 import signal

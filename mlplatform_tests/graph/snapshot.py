@@ -20,9 +20,13 @@ def graph() -> Definitions:
 
 def text() -> str:
     """One paragraph per asset of flight_delay; code versions and descriptions are left out."""
-    assets = graph().resolve_asset_graph()
-    keys = sorted(key for key in assets.get_all_asset_keys() if key.path[0] == "flight_delay")
-    return "\n\n".join("\n".join(_asset(key)) for key in keys) + "\n"
+    return "\n\n".join("\n".join(_asset(key)) for key in keys("flight_delay")) + "\n"
+
+
+def keys(use_case: str) -> list[AssetKey]:
+    """The assets of a use case."""
+    found = graph().resolve_asset_graph().get_all_asset_keys()
+    return sorted(key for key in found if key.path[0] == use_case)
 
 
 def _asset(key: AssetKey) -> Iterator[str]:

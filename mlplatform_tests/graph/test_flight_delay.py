@@ -3,8 +3,9 @@
 import difflib
 
 import pytest
-from dagster import AssetKey
+from dagster import AssetKey, StaticPartitionsDefinition
 
+from mlplatform.offline import project
 from mlplatform_tests.graph import snapshot
 
 STAGES = (
@@ -17,7 +18,7 @@ STAGES = (
     "scoring",
     "monitoring",
 )
-KEYS = sorted(key for key in snapshot.graph().resolve_asset_graph().get_all_asset_keys())
+KEYS = snapshot.keys("flight_delay")
 RENEW = "python -m mlplatform_tests.graph.snapshot"
 
 
@@ -59,19 +60,24 @@ class TestEveryAsset:
         assert len(node.description or "") > 40
         assert node.group_name != "default"
 
-    def test_is_versioned_and_filled_by_single_runs(self, key: AssetKey) -> None:
+    def test_is_versioned_and_filled_by_single_runs_or_one_by_one(self, key: AssetKey) -> None:
         definition = snapshot.graph().resolve_assets_def(key)
         if key.path[-1] == "raw_flight_events":  # filled by the online ingestion service
             assert not definition.is_executable
             return
         assert definition.code_versions_by_key[key]
         assert definition.backfill_policy is not None
-        assert definition.backfill_policy.max_partitions_per_run is None
+        alone = isinstance(definition.partitions_def, StaticPartitionsDefinition)
+        assert definition.backfill_policy.max_partitions_per_run == (1 if alone else None)
 
 
 def test_every_check_says_what_it_checks() -> None:
     graph = snapshot.graph().resolve_asset_graph()
-    checks = {key.name: graph.get_check_spec(key).description for key in graph.asset_check_keys}
+    checks = {
+        key.name: graph.get_check_spec(key).description
+        for key in graph.asset_check_keys
+        if key.asset_key in KEYS
+    }
     assert set(checks) == {"contract", "condition", "no_leakage", "better_than_rate_table", "served_parity"}
     assert all(checks.values())
 
@@ -83,5 +89,20 @@ def test_the_sensors_are_there_and_on() -> None:
         ("flight_delay_raw_data_extracted", "RUNNING"),
         ("flight_delay_features_due", "RUNNING"),
         ("flight_delay_features_generated", "RUNNING"),
+        ("flight_delay_model_ready_for_deployment", "RUNNING"),
         ("flight_delay_streams_archived", "RUNNING"),
+        ("flight_delay_training_changed", "RUNNING"),
     }
+
+
+def test_a_training_is_scheduled() -> None:
+    schedules = {each.name: each.default_status.value for each in snapshot.graph().schedules or ()}
+    assert schedules["flight_delay_training"] == "RUNNING"
+
+
+@pytest.mark.parametrize("use_case", project.use_cases(project.BUILT_IN))
+def test_every_use_case_of_the_package_ends_in_scores(use_case: str) -> None:
+    names = {key.path[-1] for key in snapshot.keys(use_case)}
+    assert {"features", "split", "champion", "release", "scores", "drift_report"} <= names
+    label = project.load(project.BUILT_IN / use_case).config.label
+    assert ("performance" in names) is (label is not None)

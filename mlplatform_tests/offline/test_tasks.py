@@ -193,3 +193,11 @@ def test_a_list_is_told_by_columns_of_the_key(orders: Path) -> None:
     edit(orders / "defs.yaml", MODELS, RANKING)
     with pytest.raises(ConfigurationError, match=r"task ranking is told by 'express'; allowed: .*order_id"):
         project.load(orders)
+
+
+def test_a_key_has_no_name_of_ours(orders: Path) -> None:
+    edit(
+        orders / "features.py", 'key=("order_id",),\n        facts', 'key=("order_id", "day"),\n        facts'
+    )
+    with pytest.raises(ConfigurationError, match="the spine's key has day; allowed: any name but"):
+        project.load(orders)

@@ -18,7 +18,7 @@ from dagster import (
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import image, key, lines, stage_asset, table
 from mlplatform.offline.assets.selection import ranking_version
-from mlplatform.offline.config_search import Search
+from mlplatform.offline.config import Search
 from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.resources import LakeResource
 from mlplatform.offline.search_declared import metric_of

@@ -15,6 +15,7 @@ from dagster import (
 )
 
 from mlplatform import plugins
+from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import NotFound
 from mlplatform.offline import partitions, provenance, rows
 from mlplatform.offline.assets._shared import key, stage_asset
@@ -22,6 +23,7 @@ from mlplatform.offline.assets.search import search_versions
 from mlplatform.offline.assets.selection import ranking_version, selected
 from mlplatform.offline.config import Model
 from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.distributed.train import ParallelEstimator
 from mlplatform.offline.kinds import kind_of
 from mlplatform.offline.resources import CandidatesResource, CheckpointsResource, LakeResource
 from mlplatform.offline.retries import retried
@@ -74,6 +76,8 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         params = searched(declared, lake, name, as_of)
         started = time.perf_counter()
         estimator = plugins.find(models, model.type).build(**params)
+        if model.parallel:
+            estimator = ParallelEstimator(model.type, params, model.parallel, model.workers, Settings.load())
         unfinished = mlplatform_checkpoints.of(declared.name, name, as_of)
         trained = checkpoints.fit(estimator, data, unfinished)
         seconds = time.perf_counter() - started

@@ -72,7 +72,10 @@ def fit(
         return _text(own, members, rows, told | {"n_estimators": rounds})
 
     quiet()
-    text = ring.together(client, work, workers, limit)
+    try:
+        text = ring.together(client, work, workers, limit)
+    except library.basic.LightGBMError as error:
+        raise ModelError(f"LightGBM cannot learn from these rows on {workers} workers: {error}.") from error
     return lightgbm.load({"model.txt": _OF_THE_RUN.sub("", text).encode()})
 
 

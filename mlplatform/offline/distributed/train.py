@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.offline.distributed import forest, least_squares, lightgbm_data, ways
+from mlplatform.offline.distributed import ways
 from mlplatform.offline.distributed.cluster import cluster
 from mlplatform.stages.training.contract import Model, TrainingSet
 
@@ -58,8 +58,15 @@ def trained(
 ) -> Model:
     """`train` on a client that is there."""
     ways.check(kind, parallel)
+    # Imported here: Dagster reads this file to load a project, and LightGBM takes seconds to import.
     if parallel != "model":
+        from mlplatform.offline.distributed import lightgbm_data
+
         return lightgbm_data.fit(client, params, training, parallel, workers, limit)
     if kind == "random_forest":
+        from mlplatform.offline.distributed import forest
+
         return forest.fit(client, params, training, workers, limit)
+    from mlplatform.offline.distributed import least_squares
+
     return least_squares.fit(client, kind, params, training, workers, limit)

@@ -26,10 +26,10 @@ from mlplatform.crosscutting.bus.topics import FEATURES_GENERATED
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError, ConfigurationError
 from mlplatform.offline.assets._shared import key
+from mlplatform.offline.config import Drifted
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.plan import made_by
 from mlplatform.offline.sensors.training_sensor import Unread, graph_of, request, training_sensor
-from mlplatform.offline.training_config import Drifted
 from mlplatform.offline.training_due import Due, due, news, stale, training_assets
 from mlplatform.stores.lake import Lake
 

@@ -24,7 +24,7 @@ def clean_routes(flights: pl.DataFrame) -> pl.DataFrame:
     return (
         flights.group_by("partition_key", *ROUTE)
         .agg(pl.col("batch_id").first(), distance=pl.col("distance").first())
-        .with_columns(day=begins)
+        .with_columns(begins=begins)
         .sort("partition_key", *ROUTE)
     )
 
@@ -37,9 +37,9 @@ FEATURES = FeatureSet(
     "route_clusters",
     Spine(
         table="routes",
-        key=("origin", "dest", "day"),
-        facts={"origin": "string", "dest": "string", "distance": "int", "day": "time"},
-        as_of=col("day").minus("0m"),
+        key=("origin", "dest", "begins"),
+        facts={"origin": "string", "dest": "string", "distance": "int", "begins": "time"},
+        as_of=col("begins").minus("0m"),
     ),
     [
         Row("distance_miles", col("distance") * 1),

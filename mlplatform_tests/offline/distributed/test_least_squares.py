@@ -70,7 +70,9 @@ def test_an_array_at_an_odd_address_gives_the_same_products() -> None:
     memory = memoryview(bytearray(3) + bytearray(made.tobytes("F")))[3:]
     moved = np.frombuffer(memory).reshape(made.shape, order="F")
     assert not moved.flags.aligned
-    here, there, right = (([], values, np.zeros(1)) for values in (made, moved, other))
+    here: least_squares.Block = ([], made, np.zeros(7))
+    there: least_squares.Block = ([], moved, np.zeros(7))
+    right: least_squares.Block = ([], other, np.zeros(5))
     assert np.array_equal(least_squares.square(here), least_squares.square(there))
     assert np.array_equal(least_squares.product(here, right), least_squares.product(there, right))
     assert np.array_equal(least_squares.moment(here, other[:, 0]), least_squares.moment(there, other[:, 0]))

@@ -1,5 +1,8 @@
 """ARIMA: against statsmodels' own forecasts, and what it does where there is nothing to forecast from."""
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,6 +118,24 @@ def test_that_a_fit_did_not_converge_is_saved() -> None:
     model = build(maxiter=1).fit(forecasts({0: series(400)}))
     assert b'"converged":false' in model.files()["model.json"]
     assert b'"ar.L1":' in model.files()["model.json"]
+
+
+def test_to_open_and_to_score_takes_no_statsmodels(tmp_path: Path) -> None:
+    training = forecasts({0: series(400)})
+    model = build().fit(training)
+    for name, content in model.files().items():
+        (tmp_path / name).write_bytes(content)
+    row = training.X[0].tolist()
+    code = f"""
+import sys
+from pathlib import Path
+from mlplatform.stages.training.models import arima
+model = arima.load({{path.name: path.read_bytes() for path in Path({str(tmp_path)!r}).iterdir()}})
+loaded = any(name.startswith(("statsmodels", "scipy")) for name in sys.modules)
+print(repr(model.row_scorer()({row!r})), loaded)
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == [repr(model.row_scorer()(row)), "False"]
 
 
 def test_a_step_beyond_those_of_training_is_refused() -> None:

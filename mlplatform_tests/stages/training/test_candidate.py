@@ -59,7 +59,18 @@ def test_the_digest_covers_what_decides_a_score() -> None:
 
 def test_the_digest_does_not_cover_how_it_came_about() -> None:
     base = candidate()
-    later = Metadata(rows=2000, label_rate=0.5, timings={"fit": 3.2}, created_at="2013-10-01T00:00:00Z")
+    later = Metadata(
+        rows=2000,
+        label_rate=0.5,
+        timings={"fit": 3.2},
+        created_at="2013-10-01T00:00:00Z",
+        environment={"platform": "another"},
+        commit="0" * 40,
+        dirty=True,
+        configuration={"model": {"type": "logistic_regression"}},
+        retries=2,
+        resumed_at=400,
+    )
     assert replace(base, metadata=later).digest == base.digest
     assert candidate().digest == base.digest
 

@@ -135,13 +135,14 @@ def test_the_absolute_loss_too() -> None:
 @pytest.mark.parametrize("frequency", [1, 5])
 def test_rounds_that_find_nothing_to_split_do_not_make_another_model(frequency: int) -> None:
     """Trees of few rows run dry; LightGBM then counts its rounds otherwise than this process does."""
-    told = {"feature_fraction": 0.2, "bagging_fraction": 0.7, "bagging_freq": frequency, "learning_rate": 0.5}
+    told = {"feature_fraction": 0.4, "bagging_fraction": 0.7, "bagging_freq": frequency, "learning_rate": 0.1}
     training = training_set(rows=150)
-    estimator = build(min_gain_to_split=2.0, min_data_in_leaf=20, **told)
+    estimator = build(min_gain_to_split=2.0, min_data_in_leaf=10, **told)
     whole = text(estimator, training)
     assert whole.count(b"\nTree=") < ROUNDS
     saved = Kept()
     text(estimator, training, saved)
+    assert saved.saved
     for end_after in range(1, len(saved.saved) + 1):
         first = Kept(end_after)
         with pytest.raises(Ended):

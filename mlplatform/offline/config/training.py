@@ -5,21 +5,19 @@ It must not import Dagster.
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from mlplatform.offline.config.section import Cron, Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NewFeatures(_Section):
+class NewFeatures(Section):
     """Train when features of new days are there."""
 
     every_days: int = Field(default=28, ge=1)
     """Days of data between two dates of training: this trigger trains once for each such step, never more."""
 
 
-class Drifted(_Section):
+class Drifted(Section):
     """Train when a drift report says that features are no longer what they were."""
 
     psi: float = Field(default=0.25, gt=0)
@@ -37,7 +35,7 @@ class Drifted(_Section):
         return self
 
 
-class Retries(_Section):
+class Retries(Section):
     """Attempts after a failure of a store or a disk; a wrong declaration or model is not tried again."""
 
     most: int = Field(default=2, ge=0, le=20)
@@ -50,13 +48,13 @@ def _defaults(value: object) -> object:
     return {True: {}, False: None}.get(value, value) if isinstance(value, bool) else value
 
 
-class Training(_Section):
+class Training(Section):
     """When models are trained without being asked, always as of the newest date whose split is complete.
 
     Nothing here starts the first training of a use case: `mlplatform run` does.
     """
 
-    schedule: str = Field(default="", pattern=r"^(\S+\s+){4}\S+$|^$")
+    schedule: Cron = ""
     """When to train if there is something new: cron, five fields, UTC."""
     features_generated: Annotated[NewFeatures | None, BeforeValidator(_defaults)] = None
     """On messages `features-generated`."""

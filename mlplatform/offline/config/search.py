@@ -6,9 +6,10 @@ the like are dimensions as any other, mostly with `log: true`. It must not impor
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from mlplatform.errors import ConfigurationError
+from mlplatform.offline.config.section import Section
 from mlplatform.stages.evaluation.metrics import metric_named
 from mlplatform.stages.evaluation.search.space import Choice, Range, Space
 from mlplatform.stages.evaluation.search.tuning import Plan
@@ -17,10 +18,8 @@ Scalar = str | int | float | bool | None
 ParameterName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$")]
 
 
-class Dimension(BaseModel):
+class Dimension(Section):
     """What one parameter may be: numbers from `low` to `high`, or one of `values` (short: a list of them)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     low: int | float | None = None
     high: int | float | None = None
@@ -58,10 +57,8 @@ class Dimension(BaseModel):
         return Range(self.low, self.high, self.log)
 
 
-class Search(BaseModel):
+class Search(Section):
     """A search for parameters on rolling folds within the training rows, before the model is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     trials: int = Field(default=40, ge=1, le=10_000)
     """Points tried, besides the declared parameters."""
