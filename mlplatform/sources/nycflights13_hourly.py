@@ -11,22 +11,37 @@ from pathlib import Path
 
 import polars as pl
 
+from mlplatform.errors import ConfigurationError
 from mlplatform.sources._contract import WHOLE, Delivery, Part, Source
 from mlplatform.sources.nycflights13 import read
 
+ORIGINS = ("EWR", "JFK", "LGA")
 FIRST, LAST = datetime(2013, 1, 1, 5, tzinfo=UTC), datetime(2014, 1, 1, 4, tzinfo=UTC)
 """The hours of the year 2013 on New York's clocks: what lies outside is not in the package."""
 
 
-def open(folder: Path) -> Source:
-    """The counts of all three airports."""
-    return _Departures()
+def open(folder: Path, *, origins: Sequence[str] = ORIGINS) -> Source:
+    """The counts of these airports.
+
+    Raises
+    ------
+    ConfigurationError
+        for an airport that no flight of the package leaves.
+    """
+    if not origins or not set(origins) <= set(ORIGINS):
+        raise ConfigurationError(
+            f"got origins {list(origins)} for source 'nycflights13_hourly'; allowed: {', '.join(ORIGINS)}.",
+            hint="Set options.origins of the data set, or leave it out for all three.",
+        )
+    return _Departures(tuple(origins))
 
 
 @dataclass(frozen=True)
 class _Departures:
+    origins: tuple[str, ...]
+
     def deliveries(self, partitions: Sequence[str] | None) -> Iterator[Delivery]:
-        counts = departures(read("flights"))
+        counts = departures(read("flights")).filter(pl.col("origin").is_in(self.origins))
         if partitions is None:
             yield _delivery(WHOLE, counts)
             return

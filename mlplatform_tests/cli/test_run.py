@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.offline import project
 from mlplatform.stores.lake import Lake
 from mlplatform_tests.conftest import Finished
 from mlplatform_tests.small import world
@@ -48,7 +49,7 @@ class TestFirstRun:
         assert {partitions[f"candidate_{name}"] for name in world.MODELS} == {1}
         expected = {"raw_orders", "raw_warehouses", "orders", "warehouses", "features", "split", "champion"}
         expected |= {f"{kind}_{name}" for kind in ("candidate", "evaluation") for name in world.MODELS}
-        expected |= {"batches", "quarantine"}
+        expected |= {"batches", "quarantine", "split_declaration"}
         expected |= {
             f"{kind}_{name}" for kind in ("condition", "repairs") for name in ("orders", "warehouses")
         }
@@ -117,7 +118,7 @@ class TestJson:
         told = world.one_object(said.stdout)
         assert told["home"] == str(finished.home)
         assert set(told["services"]) == {"ui", "scoring", "ingestion", "broker"}
-        assert set(told["use_cases"]) == {"flight_delay", world.NAME}
+        assert set(told["use_cases"]) == {*project.use_cases(project.BUILT_IN), world.NAME}
         mine, first = told["use_cases"][world.NAME], world.one_object(finished.first_run.stdout)
         assert {"model", "version", "digest"} <= set(mine["champion"])
         assert {"roc_auc", "log_loss", "brier"} <= set(mine["metrics"])
@@ -168,7 +169,7 @@ class TestJson:
         assert (said.returncode, said.stderr) == (0, "")
         assert world.one_object(said.stdout) == {
             "valid": True,
-            "use_cases": ["flight_delay", world.NAME],
+            "use_cases": sorted([*project.use_cases(project.BUILT_IN), world.NAME]),
             "problems": [],
         }
         world.edit(late_orders / "defs.yaml", "title: Late", "titel: Late")

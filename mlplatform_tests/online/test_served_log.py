@@ -44,6 +44,7 @@ def answer(number: int, use_case: str = USE_CASE) -> Answer:
         version=1,
         digest="d",
         feature_set="f",
+        kind="probability",
         score=number / 7,
         predicted=False,
         as_of=NOW,

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline import project
-from mlplatform.sources import nycflights13
+from mlplatform.sources import nycflights13, nycflights13_hourly
 from mlplatform.stages.ingestion.batch import take, text_of
 
 
@@ -43,3 +44,20 @@ def test_a_table_that_has_no_days() -> None:
     for table in ("planes", "airports", "airlines"):
         with pytest.raises(ConfigurationError, match="asked for days; allowed: flights, weather"):
             list(nycflights13.open(Path(), table=table).deliveries(["2013-01-01"]))
+
+
+def test_departures_are_counted_by_the_hour_they_left_in() -> None:
+    """Of 328,521 departures three left in an hour after the last of the year."""
+    ((delivery),) = nycflights13_hourly.open(Path()).deliveries(None)
+    (part,) = delivery.parts
+    assert isinstance(part.content, bytes)
+    rows = pl.read_csv(part.content)
+    assert rows.height == 3 * 365 * 24
+    assert rows["departures"].sum() == 328_518
+    late = rows.filter(hour="2013-12-31T23:00:00Z", origin="EWR")
+    assert late.height == 1
+
+
+def test_an_airport_elsewhere() -> None:
+    with pytest.raises(ConfigurationError, match=r"got origins \['SFO'\] .*; allowed: EWR, JFK, LGA"):
+        nycflights13_hourly.open(Path(), origins=["SFO"])
