@@ -1,6 +1,7 @@
 """Assets of training: one candidate per declared model, each on its own."""
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,14 +31,20 @@ from mlplatform.offline.retries import retried
 from mlplatform.offline.searched import searched
 from mlplatform.stages.preparation.fitted import fit
 from mlplatform.stages.training import checkpoints, models
-from mlplatform.stages.training.candidate import Metadata, assemble, versions
+from mlplatform.stages.training.candidate import CLASSIFICATION, Metadata, assemble, versions
+from mlplatform.stages.training.contract import Estimator
 from mlplatform.stores.lake import Lake
 
 
 def candidate_version(declared: Declared, name: str) -> str:
-    """What decides a candidate: its model, the split, the selection of features, and the search."""
-    model = canonical(declared.config.models[name].model_dump(exclude={"search"}))
-    return declared.version(ranking_version(declared), name, model, *search_versions(declared, name))
+    """What decides a candidate: its model, the split, the selection of features, the search, the output."""
+    model, output = declared.config.models[name], declared.config.output
+    # How many workers train it decides the time; whether Dask does, decides how sums are taken.
+    told = canonical(
+        model.model_dump(exclude={"search", "workers"} | (set() if model.parallel else {"parallel"}))
+    )
+    task = [] if output == CLASSIFICATION else [canonical(output)]
+    return declared.version(ranking_version(declared), name, told, *search_versions(declared, name), *task)
 
 
 def build(declared: Declared) -> list[AssetsDefinition]:
@@ -74,13 +81,9 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         fitted = fit(selected(declared, lake, as_of), training, training["label"])
         data = rows.training_set(declared, fitted, training)
         params = searched(declared, lake, name, as_of)
-        started = time.perf_counter()
-        estimator = plugins.find(models, model.type).build(**params)
-        if model.parallel:
-            estimator = ParallelEstimator(model.type, params, model.parallel, model.workers, Settings.load())
         unfinished = mlplatform_checkpoints.of(declared.name, name, as_of)
-        trained = checkpoints.fit(estimator, data, unfinished)
-        seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        trained = checkpoints.fit(_estimator(model, params), data, unfinished)
         metadata = Metadata(
             rows=len(data.y),
             label_rate=float(data.y.mean()),
@@ -89,7 +92,7 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
             split_id=training["split_id"][0],
             batch_ids=_batches(declared, lake, training["day"][0], training["day"][-1]),
             versions=versions(),
-            timings={"fit": seconds},
+            timings={"fit": time.perf_counter() - started},
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             retries=context.retry_number,
             resumed_at=unfinished.resumed_at,
@@ -99,36 +102,53 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         made = assemble(declared.name, model.type, params, trained, data, *told)
         digest = mlplatform_candidates.store().put(made)
         unfinished.clear()
-        row = {
-            "partition_key": as_of,
-            "model": name,
-            "digest": digest,
-            "feature_set": fitted.id,
-            "split_id": metadata.split_id,
-            "rows": metadata.rows,
-            "label_rate": metadata.label_rate,
-            "fit_seconds": seconds,
-        }
         folder = f"{mlplatform_candidates.folder}/{declared.name}/{digest}"
         return Output(
-            pl.DataFrame([row]),
-            metadata={
-                "digest": digest[:12],
-                "training rows": metadata.rows,
-                "label rate": round(metadata.label_rate, 4),
-                "seconds": round(seconds, 1),
-                "feature set": fitted.id,
-                "folder": MetadataValue.path(folder),
-                "commit": str(provenance.Code(metadata.commit, metadata.dirty)),
-                "environment": MetadataValue.json(metadata.environment),
-                "versions": MetadataValue.json(metadata.versions),
-                "configuration": MetadataValue.json(metadata.configuration),
-                "retries": metadata.retries,
-                "continued after": metadata.resumed_at,
-            },
+            _row(as_of, name, digest, fitted.id, metadata),
+            metadata=_shown(digest, fitted.id, folder, metadata),
         )
 
     return candidate
+
+
+def _estimator(model: Model, params: Mapping[str, object]) -> Estimator:
+    if model.parallel:
+        return ParallelEstimator(model.type, params, model.parallel, model.workers, Settings.load())
+    made: Estimator = plugins.find(models, model.type).build(**params)
+    return made
+
+
+def _row(as_of: str, name: str, digest: str, feature_set: str, metadata: Metadata) -> pl.DataFrame:
+    """The candidate's row in the lake; the rest is in its folder."""
+    return pl.DataFrame(
+        {
+            "partition_key": [as_of],
+            "model": [name],
+            "digest": [digest],
+            "feature_set": [feature_set],
+            "split_id": [metadata.split_id],
+            "rows": [metadata.rows],
+            "label_rate": [metadata.label_rate],
+            "fit_seconds": [metadata.timings["fit"]],
+        }
+    )
+
+
+def _shown(digest: str, feature_set: str, folder: str, metadata: Metadata) -> dict[str, Any]:
+    return {
+        "digest": digest[:12],
+        "feature set": feature_set,
+        "training rows": metadata.rows,
+        "label rate": round(metadata.label_rate, 4),
+        "seconds": round(metadata.timings["fit"], 1),
+        "folder": MetadataValue.path(folder),
+        "commit": str(provenance.Code(metadata.commit, metadata.dirty)),
+        "environment": MetadataValue.json(metadata.environment),
+        "versions": MetadataValue.json(metadata.versions),
+        "configuration": MetadataValue.json(metadata.configuration),
+        "retries": metadata.retries,
+        "continued after": metadata.resumed_at,
+    }
 
 
 def _origin(declared: Declared, model: Model) -> dict[str, Any]:
