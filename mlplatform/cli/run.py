@@ -15,7 +15,8 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ServiceError
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.summary import METRICS, summary
+from mlplatform.offline.summary import summary
+from mlplatform.stages.evaluation.metrics import CHIEF
 
 
 @app.command()
@@ -139,7 +140,7 @@ def _said(answer: dict[str, Any]) -> str:
 
 
 def _figures(result: dict[str, Any]) -> Table:
-    metrics = METRICS[result["task"]]
+    metrics = CHIEF[result["task"]]
     table = Table("model", *metrics, header_style="bold", title="Test figures", title_justify="left")
     winner = result["champion"]["digest"] if result["champion"] else ""
     for name, figures in result["models"].items():

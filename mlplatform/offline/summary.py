@@ -10,18 +10,9 @@ import polars as pl
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
-from mlplatform.stages.training.training_set import Task
+from mlplatform.stages.evaluation.metrics import CHIEF
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
-
-METRICS: dict[Task, tuple[str, ...]] = {
-    "classification": ("roc_auc", "log_loss", "brier", "ece"),
-    "regression": ("mae", "rmse", "r2"),
-    "clustering": ("silhouette", "inertia"),
-    "ranking": ("top1_mean", "top1_regret", "ndcg_at_5", "hit_rate_at_1"),
-    "forecasting": ("mae", "rmse", "mase", "gain_over_naive"),
-}
-"""The figures people look at first."""
 
 
 def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
@@ -35,7 +26,7 @@ def summary(declared: Declared, settings: Settings) -> dict[str, Any]:
     metrics: dict[str, float] = {}
     for figures in models.values():
         if champion and figures.get("digest") == champion["digest"]:
-            metrics = {name: figures[name] for name in METRICS[declared.config.task] if name in figures}
+            metrics = {name: figures[name] for name in CHIEF[declared.config.task] if name in figures}
     return {
         "title": declared.config.title,
         "champion": champion,

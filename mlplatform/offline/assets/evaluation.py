@@ -21,6 +21,7 @@ from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.io_manager import EVOLVE
 from mlplatform.offline.resources import CandidatesResource, LakeResource
 from mlplatform.stages.evaluation.call import asks_for
+from mlplatform.stages.evaluation.metrics import CHIEF
 from mlplatform.stages.evaluation.report import Report, overlay
 
 WITH_INTERVALS = "with intervals"
@@ -86,7 +87,7 @@ def _evaluation(declared: Declared, name: str) -> AssetsDefinition:
             part: evaluated.evaluate(declared, lake, store, digest, as_of, part) for part in evaluated.JUDGED
         }
         frame = evaluated.to_frame(as_of, name, digest, reports)
-        metadata = {**_tables(frame), **_headline(reports["test"]), **_pictures(reports)}
+        metadata = {**_tables(frame), **_headline(declared, reports["test"]), **_pictures(reports)}
         return Output(frame, metadata=metadata)
 
     return evaluation
@@ -110,8 +111,7 @@ def _tables(frame: pl.DataFrame) -> dict[str, MetadataValue]:
     return {"figures": table(figures.of_the_whole(frame)), **apart, **rows}
 
 
-def _headline(report: Report) -> dict[str, MetadataValue]:
+def _headline(declared: Declared, report: Report) -> dict[str, MetadataValue]:
     """The chief figures on the test rows as numbers, which the Dagster UI plots over time."""
-    names = ("roc_auc", "log_loss", "brier", "ece", "rmse", "mae", "r2")
-    chief = [name for name in names if name in report.figures]
+    chief = [name for name in CHIEF[declared.config.task] if name in report.figures]
     return {f"test {name}": MetadataValue.float(round(report.figures[name], 4)) for name in chief}

@@ -114,6 +114,15 @@ METRICS = {
     "silhouette": Metric(("clustering",), True, _silhouette, ("X",)),
 }
 
+CHIEF: dict[str, tuple[str, ...]] = {
+    "classification": ("roc_auc", "log_loss", "brier", "ece"),
+    "regression": ("mae", "rmse", "r2"),
+    "clustering": ("silhouette", "inertia"),
+    "ranking": ("top1_mean", "top1_regret", "ndcg_at_5", "hit_rate_at_1"),
+    "forecasting": ("mae", "rmse", "mase", "gain_over_naive"),
+}
+"""By task the figures that people look at first."""
+
 
 def metric_named(name: str, where: str = "the champion rule") -> Metric:
     """The metric of that name; ConfigurationError, saying `where` it was named, if there is none."""
