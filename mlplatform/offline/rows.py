@@ -20,7 +20,9 @@ MONTH = "month"
 
 
 def of_part(declared: Declared, lake: Lake, as_of: str, part: str) -> pl.DataFrame:
-    """Features, `label` and `day` of the questions in one part of a split, in order of day and key.
+    """Features, `label` and `day` of the questions in one part of a split.
+
+    They are in the order of the split where its strategy shuffles, else in that of day and key.
 
     Raises
     ------
@@ -34,10 +36,12 @@ def of_part(declared: Declared, lake: Lake, as_of: str, part: str) -> pl.DataFra
         days = split["day"].sort()
         columns = list(dict.fromkeys([*key, *feature_set.names]))
         features = lake.read(declared.table("features"), columns=columns, first=days[0], last=days[-1])
+        place = "place" if "place" in split.columns else pl.lit(None, pl.Int64)
         rows = (
-            split.select(*key, "label", "day", "split_id")
+            split.select(*key, "label", "day", "split_id", _place=place)
             .join(features, on=key, how="inner")
-            .sort("day", *key)
+            .sort("_place", "day", *key)
+            .drop("_place")
         )
         if rows.height:
             return rows

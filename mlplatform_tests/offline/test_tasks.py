@@ -10,7 +10,7 @@ import pytest
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError
-from mlplatform.offline import project
+from mlplatform.offline import project, rows
 from mlplatform.offline.run import run
 from mlplatform.offline.summary import summary
 from mlplatform.stages.evaluation.metrics import CHIEF
@@ -92,7 +92,8 @@ def orders(tmp_path: Path) -> Path:
     return make_use_case(tmp_path, short=True)
 
 
-def test_regression(orders: Path, tmp_path: Path) -> None:
+def test_regression_on_shuffled_rows(orders: Path, tmp_path: Path) -> None:
+    edit(orders / "defs.yaml", "test: 4d }", "test: 4d, shuffle_within: true }")
     edit(orders / "defs.yaml", LABEL, "  task: regression\n\n  label: { column: days_late }\n")
     edit(orders / "defs.yaml", MODELS, REGRESSION)
     tables, said = done(orders, tmp_path / "home")
@@ -103,6 +104,12 @@ def test_regression(orders: Path, tmp_path: Path) -> None:
     mae = (joined["score"] - joined["days_late"]).abs().mean()
     months = tables["performance"]
     assert (months["mae"] * months["n"]).sum() / months["n"].sum() == pytest.approx(mae)
+    declared, settings = project.load(orders), Settings.load({"MLPLATFORM_HOME": str(tmp_path / "home")})
+    with closing(Lake.from_settings(settings)) as lake:
+        trained_on = rows.of_part(declared, lake, "2025-03-14", "train")["order_id"].to_list()
+    divided = tables["split"].filter(part="train").sort("place")["order_id"].to_list()
+    assert trained_on == [id for id in divided if id in set(trained_on)]
+    assert trained_on != sorted(trained_on)
 
 
 def test_clustering(orders: Path, tmp_path: Path) -> None:

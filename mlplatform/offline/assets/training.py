@@ -84,13 +84,15 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         unfinished = mlplatform_checkpoints.of(declared.name, name, as_of)
         started = time.perf_counter()
         trained = checkpoints.fit(_estimator(model, params), data, unfinished)
+        days = training["day"].sort()
+        window = (days[0], days[-1])
         metadata = Metadata(
             rows=len(data.y),
             label_rate=float(data.y.mean()),
             task=data.task,
-            window=(training["day"][0], training["day"][-1]),
+            window=window,
             split_id=training["split_id"][0],
-            batch_ids=_batches(declared, lake, training["day"][0], training["day"][-1]),
+            batch_ids=_batches(declared, lake, *window),
             versions=versions(),
             timings={"fit": time.perf_counter() - started},
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
