@@ -7,6 +7,7 @@ bytes, or those of local training. Starting the cluster is timed apart.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,16 +36,24 @@ def main() -> None:
     """Time every case and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=40_000)
-    rows = int(parser.parse_args().rows)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
     started = time.perf_counter()
     with cluster("", 2) as client:
-        print(f"two workers started in {time.perf_counter() - started:.1f} s; {rows} training rows")
-        for kind, parallel, params in CASES:
-            print(line(client, kind, parallel, params, rows), flush=True)
+        starting = time.perf_counter() - started
+        cases = [case(client, *each, options.rows) for each in CASES]
+    if options.json:
+        print(json.dumps({"rows": options.rows, "starting_s": round(starting, 1), "cases": cases}))
+        return
+    print(f"two workers started in {starting:.1f} s; {options.rows} training rows")
+    for each in cases:
+        print(", ".join(f"{name} {value}" for name, value in each.items()))
 
 
-def line(client: Any, kind: str, parallel: ways.Parallel, params: dict[str, object], rows: int) -> str:
-    """What one case gave."""
+def case(
+    client: Any, kind: str, parallel: ways.Parallel, params: dict[str, object], rows: int
+) -> dict[str, Any]:
+    """What one case gave: seconds, figure and bytes of both ways, the largest gap between their scores."""
     task: Any = "regression" if kind.endswith("regression") else "classification"
     data, later = training_set(task, rows), training_set(task, 8_000, rows)
 
@@ -56,11 +65,17 @@ def line(client: Any, kind: str, parallel: ways.Parallel, params: dict[str, obje
     apart, found = timed(spread)
     same = found.files() == spread().files()
     gap = float(np.abs(found.predict(later.X) - local.predict(later.X)).max())
-    return (
-        f"{kind} {parallel}: {seconds:.2f} s local, {apart:.2f} s parallel; "
-        f"{figure(task, local, later)} local, {figure(task, found, later)} parallel; "
-        f"bytes as before {same}, as local {found.files() == local.files()}; largest gap of a score {gap:.1e}"
-    )
+    return {
+        "model": kind,
+        "parallel": parallel,
+        "local_s": round(seconds, 2),
+        "parallel_s": round(apart, 2),
+        "figure_local": figure(task, local, later),
+        "figure_parallel": figure(task, found, later),
+        "same_bytes_again": same,
+        "bytes_of_local": found.files() == local.files(),
+        "largest_gap": gap,
+    }
 
 
 def timed(train: Callable[[], Model]) -> tuple[float, Model]:

@@ -13,6 +13,7 @@ import argparse
 import json
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -183,6 +184,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--json", action="store_true")
     options = arguments.parse_args()
+    warnings.filterwarnings("ignore", message=r".* is currently in (beta|preview)")  # Dagster, at every asset
     declared = project.load(project.find("flight_delay", Path.cwd()))
     found = result(declared, Settings.load())
     if options.json:
