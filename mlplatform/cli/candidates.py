@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import date
 from typing import Annotated, Any
 
 import polars as pl
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.days import a_day
 from mlplatform.cli.output import emit, err, out
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
@@ -21,15 +21,8 @@ CHIEF = ("log_loss", "brier", "roc_auc", "average_precision", "ece", "rmse", "ma
 """Figures that people are shown, as far as a use case has them; `--json` has all."""
 
 
-def _day(value: str) -> str:
-    try:
-        return str(date.fromisoformat(value)) if value else ""
-    except ValueError as error:
-        raise typer.BadParameter(f"got {value!r}; allowed: a day written YYYY-MM-DD.") from error
-
-
 AsOf = Annotated[
-    str, typer.Option("--as-of", help="Only this as-of date (YYYY-MM-DD).", metavar="DAY", callback=_day)
+    str, typer.Option("--as-of", help="Only this as-of date (YYYY-MM-DD).", metavar="DAY", callback=a_day)
 ]
 
 

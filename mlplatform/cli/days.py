@@ -1,10 +1,18 @@
-"""The days that a command is about: `--from` and `--to`, checked against those that a use case has."""
+"""The days that a command is about: written as days, and checked against those that a use case has."""
 
 from datetime import date
 
 import typer
 
 from mlplatform.offline.declared import Declared
+
+
+def a_day(value: str) -> str:
+    """A day as it was given, or empty; anything else is wrong use."""
+    try:
+        return str(date.fromisoformat(value)) if value else ""
+    except ValueError as error:
+        raise typer.BadParameter(f"got {value!r}; allowed: a day written YYYY-MM-DD.") from error
 
 
 def checked_days(declared: Declared, first: str, last: str) -> tuple[str, str]:

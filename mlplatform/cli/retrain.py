@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.days import a_day
 from mlplatform.cli.output import emit, err, out, progress
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import StoreError
@@ -27,20 +28,13 @@ SHOWN = ("roc_auc", "log_loss", "ece", "rmse", "mae")
 """Figures that people are shown, as far as there are; `--json` has all."""
 
 
-def _day(value: str) -> str:
-    try:
-        return str(date.fromisoformat(value)) if value else ""
-    except ValueError as error:
-        raise typer.BadParameter(f"got {value!r}; allowed: a day written YYYY-MM-DD.") from error
-
-
 @app.command()
 def retrain(
     use_case: UseCaseName,
     first: Annotated[
-        str, typer.Option("--from", help="First date of training.", metavar="DAY", callback=_day)
+        str, typer.Option("--from", help="First date of training.", metavar="DAY", callback=a_day)
     ],
-    last: Annotated[str, typer.Option("--to", help="Last date of training.", metavar="DAY", callback=_day)],
+    last: Annotated[str, typer.Option("--to", help="Last date of training.", metavar="DAY", callback=a_day)],
     every: Annotated[str, typer.Option(help="Time between two dates, such as 1mo or 2w.")] = "1mo",
     model: Annotated[str, typer.Option(help="A declared model.", show_default="the present champion's")] = "",
     picture: Annotated[Path | None, typer.Option(help="Draw both models into this PNG.")] = None,

@@ -4,7 +4,6 @@ It must not store anything: the asset `search_<model>` does.
 """
 
 from contextlib import closing, nullcontext
-from datetime import date
 from typing import Annotated, Any
 
 import msgspec
@@ -12,6 +11,7 @@ import typer
 from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.days import a_day
 from mlplatform.cli.output import emit, err, out, progress
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
@@ -23,13 +23,6 @@ from mlplatform.stores.lake import Lake
 
 SHOWN = 10
 """Trials that people are shown, the best ones."""
-
-
-def _day(value: str) -> str:
-    try:
-        return str(date.fromisoformat(value)) if value else ""
-    except ValueError as error:
-        raise typer.BadParameter(f"got {value!r}; allowed: a day written YYYY-MM-DD.") from error
 
 
 @app.command()
@@ -44,7 +37,7 @@ def search(
         typer.Option(
             help="Day of training, YYYY-MM-DD.",
             metavar="DAY",
-            callback=_day,
+            callback=a_day,
             show_default="the declared one",
         ),
     ] = "",

@@ -68,7 +68,8 @@ def forecast(bundle: Bundle, facts: Facts, served: OnServed | None = None) -> Li
     start = facts[output.start]
     if start is None:
         raise RequestError(f"{output.start!r} is missing; it says from which moment the forecast runs.")
-    rows = [{**facts, output.time: start + step * output.step_us} for step in range(output.steps)]
+    step_us = output.step_us
+    rows = [{**facts, output.time: start + step * step_us} for step in range(output.steps)]
     answers = [bundle.answer(row, served) for row in rows]
     placed = [_place(bundle, at + 1, rows[at], answers[at]) for at in range(output.steps)]
     return _listing(bundle, _spelled(bundle, facts, output.together), answers[0], placed)

@@ -5,7 +5,6 @@ what is otherwise. It must not open deliveries.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from urllib.parse import unquote, urlsplit
 
 from dagster import (
@@ -18,7 +17,7 @@ from dagster import (
     sensor,
 )
 
-from mlplatform.crosscutting.bus import Received, open_bus
+from mlplatform.crosscutting.bus import Received
 from mlplatform.crosscutting.bus.topics import SOURCE_DATA_AVAILABLE, SourceDataAvailable
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError
@@ -26,10 +25,8 @@ from mlplatform.offline.assets._shared import key
 from mlplatform.offline.assets.ingestion import MESSAGE, ROWS, SCHEMA, SHA256, URI
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.messages import refusal
+from mlplatform.offline.sensors.unread import unread
 from mlplatform.stores.batches import batch_id
-
-MOST = 500
-"""Messages handled in one tick; the rest follows in the next."""
 
 
 def source_data_available(declared: Declared, settings: Settings) -> SensorDefinition:
@@ -47,7 +44,7 @@ def source_data_available(declared: Declared, settings: Settings) -> SensorDefin
     )
     def arrived(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
         try:
-            messages, position = _arrivals(context, settings)
+            messages, position = unread(context, settings, SOURCE_DATA_AVAILABLE)
         except BusError as error:
             yield SkipReason(f"{error} {error.hint}")
             return
@@ -58,24 +55,6 @@ def source_data_available(declared: Declared, settings: Settings) -> SensorDefin
         context.update_cursor(str(position))
 
     return arrived
-
-
-def _arrivals(
-    context: SensorEvaluationContext, settings: Settings
-) -> tuple[list[Received[SourceDataAvailable]], int]:
-    """The messages behind the cursor, and the position behind them and behind what cannot be read."""
-    skipped: list[int] = []
-
-    def unreadable(sequence: int, error: BusError) -> None:
-        skipped.append(sequence)
-        context.log.error(f"Message {sequence} is skipped. {error} {error.hint}")
-
-    after = int(context.cursor or 0)
-    with closing(open_bus(settings.broker_url)) as bus:
-        if bus.last(SOURCE_DATA_AVAILABLE) < after:
-            after = 0  # the broker lost or dropped everything and counts anew; run keys catch repetitions
-        messages = bus.read(SOURCE_DATA_AVAILABLE, after, MOST, on_unreadable=unreadable)
-    return messages, max([after, *skipped, *(message.sequence for message in messages)])
 
 
 def _requests(

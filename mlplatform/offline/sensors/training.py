@@ -21,20 +21,18 @@ from dagster import (
 )
 from dagster._utils.schedules import is_valid_cron_schedule
 
-from mlplatform.crosscutting.bus import event_id, open_bus
+from mlplatform.crosscutting.bus import event_id
 from mlplatform.crosscutting.bus.topics import FEATURES_GENERATED
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import BusError, ConfigurationError
+from mlplatform.errors import ConfigurationError
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.config import Drifted
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.plan import made_by
 from mlplatform.offline.sensors.training_sensor import Unread, graph_of, request, training_sensor
+from mlplatform.offline.sensors.unread import MOST, unread
 from mlplatform.offline.training_due import Due, due, news, stale, training_assets
 from mlplatform.stores.lake import Lake
-
-MOST = 500
-"""Messages or events handled in one tick; the rest follows in the next."""
 
 
 def training_sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
@@ -156,19 +154,8 @@ def drift_beyond(declared: Declared, settings: Settings, month: str, limit: Drif
 
 
 def _messages(context: SensorEvaluationContext, declared: Declared, settings: Settings) -> Unread:
-    skipped: list[int] = []
-
-    def unreadable(sequence: int, error: BusError) -> None:
-        skipped.append(sequence)
-        context.log.error(f"Message {sequence} is skipped. {error} {error.hint}")
-
-    after = int(context.cursor or 0)
-    with closing(open_bus(settings.broker_url)) as bus:
-        if bus.last(FEATURES_GENERATED) < after:
-            after = 0  # the broker lost or dropped everything and counts anew; run keys catch repetitions
-        messages = bus.read(FEATURES_GENERATED, after, MOST, on_unreadable=unreadable)
+    messages, position = unread(context, settings, FEATURES_GENERATED)
     days = [each.envelope.data.partition for each in messages if each.envelope.data.use_case == declared.name]
-    position = max([after, *skipped, *(each.sequence for each in messages)])
     return Unread(position, "" if days else f"{len(messages)} new messages, none of new features.", days)
 
 
