@@ -10,7 +10,6 @@ from mlplatform.cli.prepare import publish_all
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.embedded import broker_process, is_local
 from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
-from mlplatform.crosscutting.scoring_client import ScoringClient
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline import project
@@ -141,12 +140,6 @@ def scoring_process(settings: Settings) -> ProcessSpec:
         port_setting="MLPLATFORM_SCORING_PORT",
         host=settings.host,
     )
-
-
-def scoring_ready(settings: Settings) -> bool:
-    """Whether the scoring service has a champion in use."""
-    with ScoringClient(settings.scoring_url) as client:
-        return client.is_ready()
 
 
 def _workspace(here: Path) -> list[str]:

@@ -24,7 +24,6 @@ from mlplatform.use_cases.flight_delay.data import clean_airports as clean_airpo
 from mlplatform.use_cases.flight_delay.data import clean_flights
 
 NEW_YORK = "America/New_York"
-SLOT = "3h"
 WORST_MINUTES, MINUTES_A_GRADE, BEST_GRADE = 120, 15, 10
 """Relevance: 0 from two hours late on, one more for every 15 minutes less, 10 from half an hour early on."""
 
