@@ -1,54 +1,27 @@
-"""Champion history: an append-only table of releases, through SQLAlchemy on SQLite or PostgreSQL.
+"""The history of releases and of the aliases that move over them, on SQLite or PostgreSQL.
 
-It must not choose a champion and must not hold a model: a release names its candidate by digest. The champion
-is the release with the highest version; nothing is ever changed or deleted.
+Two append-only tables: what was released under which version, and which change made which version the
+champion, the canary or the shadow. It must not choose a champion and must not hold a model: a release names
+its candidate by digest. Nothing is ever changed or deleted.
 """
 
 import math
-import random
-import sqlite3
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.schema import CreateTable
 
-from mlplatform.errors import ConfigurationError, StoreError
-from mlplatform.stages.deployment.release import Promotion, Release, number
+from mlplatform.errors import NotFound, StoreError
+from mlplatform.stages.deployment.alias import Action, Change, Deployment, check_change, deployed
+from mlplatform.stages.deployment.policy import Policy
+from mlplatform.stages.deployment.release import Promotion, Release, number, same_service
+from mlplatform.stores.relational import Database, UtcDateTime
 
-T = TypeVar("T")
-
-BUSY_SECONDS = 30
-"""How long a SQLite connection waits for another process's write."""
-ATTEMPTS = 50
-"""How often a promotion is tried again after another process took its version."""
-
-
-class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A moment with its zone: stored as UTC, and read back as UTC also where the database keeps no zone."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """To UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """From the database's time (UTC without saying so, or the session's zone) to UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
+_METADATA = sa.MetaData()
 TABLE = sa.Table(
     "champion_history",
-    sa.MetaData(),
+    _METADATA,
     sa.Column("use_case", sa.String(200), primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.String(200), nullable=False),
@@ -59,22 +32,24 @@ TABLE = sa.Table(
     sa.Column("released_at", UtcDateTime, nullable=False),
     sa.Column("released_by", sa.String(200), nullable=False),
     sa.Column("why", sa.Text, nullable=False),
+    sa.Column("policy", sa.JSON(none_as_null=True), nullable=True),
 )
-SQLITE_APPEND_ONLY = tuple(
-    f"CREATE TRIGGER IF NOT EXISTS champion_history_no_{verb} BEFORE {verb} ON champion_history "
-    "BEGIN SELECT RAISE(ABORT, 'champion_history is append-only'); END"
-    for verb in ("UPDATE", "DELETE")
-)
-POSTGRESQL_APPEND_ONLY = (
-    "CREATE OR REPLACE FUNCTION champion_history_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN RAISE EXCEPTION 'champion_history is append-only'; END $$",
-    "CREATE TRIGGER champion_history_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON champion_history "
-    "FOR EACH STATEMENT EXECUTE FUNCTION champion_history_append_only()",
+CHANGES = sa.Table(
+    "alias_history",
+    _METADATA,
+    sa.Column("use_case", sa.String(200), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("action", sa.String(20), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("share", sa.Float, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("changed_by", sa.String(200), nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
 )
 
 
 class ChampionStore:
-    """The champion history at a SQLAlchemy URL; opening it creates the table (and SQLite's folder).
+    """Releases and aliases at a SQLAlchemy URL; opening it creates the tables (and SQLite's folder).
 
     Raises
     ------
@@ -85,16 +60,17 @@ class ChampionStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
-        self._run(lambda: _create(self._engine))
+        self._database = Database(url, "champion history")
+        self._database.create([TABLE, CHANGES], append_only=True)
+        self._database.run(lambda: self._database.numbered(self._adopt, "what was released before"))
 
     def promote(self, promotion: Promotion) -> Release:
-        """Make a model the champion; safe against other processes that promote at the same time.
+        """Release a model and make it the champion; safe against other processes that do so at the same time.
 
         Returns
         -------
         Release
-            the new release, or the present one, unchanged, if its digest is the champion already.
+            the new release, or the present one, unchanged, if the champion is served just so already.
 
         Raises
         ------
@@ -102,132 +78,190 @@ class ChampionStore:
             if the promotion cannot be stored as it is, or the database cannot be reached.
         """
         _check(promotion)
-        return self._run(lambda: self._append(promotion))
+        return self._append(promotion, champion=True)
+
+    def release(self, promotion: Promotion) -> Release:
+        """Release a model under a version without making it the champion; a release just like it is given back.
+
+        Raises
+        ------
+        StoreError
+            as `promote`.
+        """
+        _check(promotion)
+        return self._append(promotion, champion=False)
+
+    def change(
+        self,
+        use_case: str,
+        action: Action,
+        version: int,
+        *,
+        who: str,
+        why: str,
+        at: datetime,
+        share: float = 0.0,
+    ) -> Change:
+        """Move an alias to a released version; version 0 takes a canary or shadow away.
+
+        Returns
+        -------
+        Change
+            the new entry, or the newest one, unchanged, if the alias is there already.
+
+        Raises
+        ------
+        ConfigurationError
+            if the version, the share or the rollback is not allowed.
+        StoreError
+            if the database cannot be reached.
+        """
+        return self._database.run(
+            lambda: self._database.numbered(
+                lambda: self._change(use_case, action, version, share, who=who, why=why, at=at), use_case
+            )
+        )
 
     def champion(self, use_case: str) -> Release | None:
-        """The present champion of the use case, or None if nothing was released yet."""
-        newest = (
-            sa.select(TABLE).where(TABLE.c.use_case == use_case).order_by(TABLE.c.version.desc()).limit(1)
-        )
-        found = self._run(lambda: self._read(newest))
-        return found[0] if found else None
+        """The present champion of the use case, or None if nothing was promoted yet."""
+        present = self.deployment(use_case)
+        return present.champion if present else None
+
+    def deployment(self, use_case: str) -> Deployment | None:
+        """What of the use case is in use; None if nothing was promoted yet."""
+        return self._database.run(lambda: deployed(*self._read(use_case)))
 
     def history(self, use_case: str) -> tuple[Release, ...]:
         """Every release of the use case, version 1 first."""
-        query = sa.select(TABLE).where(TABLE.c.use_case == use_case).order_by(TABLE.c.version)
-        return self._run(lambda: self._read(query))
+        return self._database.run(lambda: self._read(use_case)[0])
+
+    def changes(self, use_case: str) -> tuple[Change, ...]:
+        """Every change of the use case's aliases, the oldest first."""
+        return self._database.run(lambda: self._read(use_case)[1])
+
+    def newest(self) -> dict[str, int]:
+        """Per use case the number of its newest change; cheap, to be asked often."""
+        query = sa.select(CHANGES.c.use_case, sa.func.max(CHANGES.c.number)).group_by(CHANGES.c.use_case)
+
+        def ask() -> dict[str, int]:
+            with self._database.engine.connect() as connection:
+                return {use_case: newest for use_case, newest in connection.execute(query)}
+
+        return self._database.run(ask)
+
+    def find(self, use_case: str, version: int) -> Release:
+        """A release by its version; NotFound if there is none."""
+        found = [release for release in self.history(use_case) if release.version == version]
+        if not found:
+            raise NotFound(
+                f"{use_case!r} has no version {version}.", hint=f"See `mlplatform history {use_case}`."
+            )
+        return found[0]
 
     def close(self) -> None:
         """Give the connections back; the store can still be used and will open new ones."""
-        self._engine.dispose()
+        self._database.close()
 
-    def _append(self, promotion: Promotion) -> Release:
-        """Insert under the next version; the primary key lets one process have it, the others look again."""
-        for _ in range(ATTEMPTS):
-            present = self.champion(promotion.use_case)
-            if present is not None and present.digest == promotion.digest:
-                return present
-            release = number(promotion, present.version + 1 if present else 1)
-            try:
-                with self._engine.begin() as connection:
-                    connection.execute(sa.insert(TABLE).values(**msgspec.structs.asdict(release)))
-            except IntegrityError:
-                time.sleep(random.uniform(0.0, 0.02))
-                continue
-            return release
-        raise StoreError(
-            f"could not promote {promotion.digest} for {promotion.use_case!r}: other processes took "
-            f"{ATTEMPTS} versions in a row.",
-            hint="Something promotes in a loop; stop it and promote again.",
+    def _append(self, promotion: Promotion, *, champion: bool) -> Release:
+        return self._database.run(
+            lambda: self._database.numbered(lambda: self._release(promotion, champion), promotion.use_case)
         )
 
-    def _read(self, query: sa.Select[Any]) -> tuple[Release, ...]:
-        with self._engine.connect() as connection:
-            return tuple(Release(**row) for row in connection.execute(query).mappings())
+    def _release(self, promotion: Promotion, champion: bool) -> Release:
+        """Insert under the next version; the primary keys let one process have it, the others look again."""
+        releases, changes = self._read(promotion.use_case)
+        present = deployed(releases, changes)
+        if champion and present is not None and same_service(promotion, present.champion):
+            return present.champion
+        alike = [release for release in releases if same_service(promotion, release)]
+        if alike and not champion:
+            return alike[-1]
+        release = number(promotion, len(releases) + 1)
+        with self._database.engine.begin() as connection:
+            connection.execute(sa.insert(TABLE).values(**_row(release)))
+            if champion:
+                connection.execute(sa.insert(CHANGES).values(**_promoted(release, len(changes) + 1)))
+        return release
 
-    def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return work()
-        except SQLAlchemyError as error:
-            raise StoreError(
-                f"the champion history at {_shown(self._engine.url)} failed: {_cause(error)}.",
-                hint="Check that MLPLATFORM_STATE_URL is right and its database is up and may be written.",
-            ) from error
+    def _change(
+        self, use_case: str, action: Action, version: int, share: float, *, who: str, why: str, at: datetime
+    ) -> Change:
+        releases, changes = self._read(use_case)
+        present = deployed(releases, changes)
+        if changes and _already(action, version, share, present):
+            return changes[-1]
+        check_change(action, version, share, releases, present)
+        change = Change(
+            use_case=use_case,
+            number=len(changes) + 1,
+            action=action,
+            version=version,
+            share=share,
+            changed_at=at,
+            changed_by=who,
+            why=why,
+        )
+        with self._database.engine.begin() as connection:
+            connection.execute(sa.insert(CHANGES).values(**msgspec.structs.asdict(change)))
+        return change
 
+    def _read(self, use_case: str) -> tuple[tuple[Release, ...], tuple[Change, ...]]:
+        releases = sa.select(TABLE).where(TABLE.c.use_case == use_case).order_by(TABLE.c.version)
+        changes = sa.select(CHANGES).where(CHANGES.c.use_case == use_case).order_by(CHANGES.c.number)
+        with self._database.engine.connect() as connection:
+            # Changes first: a change that was seen names a release that is there.
+            found = tuple(Change(**row) for row in connection.execute(changes).mappings())
+            return tuple(_read_release(row) for row in connection.execute(releases).mappings()), found
 
-def _engine(url: str) -> sa.Engine:
-    try:
-        parsed = sa.make_url(url)
-        engine = sa.create_engine(parsed, pool_pre_ping=True, connect_args=_connect_args(parsed))
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise ConfigurationError(
-            f"cannot use the given URL for the champion history: {error}",
-            hint="Give MLPLATFORM_STATE_URL as sqlite:///path/to/state.sqlite or "
-            "postgresql+psycopg://user@host/database, and install the database's driver.",
-        ) from error
-    if parsed.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine, parsed)
-    return engine
+    def _adopt(self) -> None:
+        """Give releases of before there was an alias history their promotions: each one was the champion.
 
-
-def _connect_args(url: sa.URL) -> dict[str, Any]:
-    return {"timeout": BUSY_SECONDS} if url.get_backend_name() == "sqlite" else {}
-
-
-def _prepare_sqlite(engine: sa.Engine, url: sa.URL) -> None:
-    """Make the folder, and have every connection write ahead and wait for the disk before it says done."""
-    if url.database and url.database != ":memory:":
-        try:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"cannot make the folder of {url.database}: {error}.",
-                hint="Point MLPLATFORM_STATE_URL at a folder that may be written.",
-            ) from error
-
-    @sa.event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _record: object) -> None:
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=FULL")
-
-
-def _write_ahead(connection: Any) -> None:
-    """Switch a new file to write-ahead; SQLite refuses some who do so at once, without making them wait."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or attempt == ATTEMPTS:
-                raise
-            time.sleep(0.01 * attempt)
-        else:
-            return
-
-
-def _create(engine: sa.Engine) -> None:
-    """Create the table, and the triggers that keep it append-only, unless they are there."""
-    if engine.dialect.name == "postgresql":
-        _create_postgresql(engine)
-        return
-    with engine.begin() as connection:
-        connection.execute(CreateTable(TABLE, if_not_exists=True))
-        if engine.dialect.name == "sqlite":
-            for statement in SQLITE_APPEND_ONLY:
-                connection.exec_driver_sql(statement)
+        They are those without a policy; every later one has one.
+        """
+        changed = sa.exists().where(CHANGES.c.use_case == TABLE.c.use_case).correlate(TABLE)
+        orphans = sa.select(TABLE).where(TABLE.c.policy == sa.null(), ~changed)
+        with self._database.engine.connect() as connection:
+            if connection.execute(orphans.limit(1)).first() is None:
+                return
+        with self._database.engine.begin() as connection:
+            old = [_read_release(row) for row in connection.execute(orphans).mappings()]
+            for release in old:
+                connection.execute(sa.insert(CHANGES).values(**_promoted(release, release.version)))
 
 
-def _create_postgresql(engine: sa.Engine) -> None:
-    # Two processes that CREATE TABLE IF NOT EXISTS at once collide in PostgreSQL's catalogue: hence the lock.
-    # Looking before asking lets a role open the history that may not create tables.
-    with engine.begin() as connection:
-        if sa.inspect(connection).has_table(TABLE.name):
-            return
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(TABLE.name))))
-        if sa.inspect(connection).has_table(TABLE.name):
-            return
-        connection.execute(CreateTable(TABLE))
-        for statement in POSTGRESQL_APPEND_ONLY:
-            connection.exec_driver_sql(statement)
+def _row(release: Release) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(release), "policy": msgspec.to_builtins(release.policy)}
+
+
+def _read_release(row: Any) -> Release:
+    told = dict(row)
+    return Release(**told | {"policy": msgspec.convert(told["policy"] or {}, Policy)})
+
+
+def _promoted(release: Release, number: int) -> dict[str, Any]:
+    return {
+        "use_case": release.use_case,
+        "number": number,
+        "action": "promote",
+        "version": release.version,
+        "share": 0.0,
+        "changed_at": release.released_at,
+        "changed_by": release.released_by,
+        "why": release.why,
+    }
+
+
+def _already(action: Action, version: int, share: float, present: Deployment | None) -> bool:
+    """Whether the alias is where it is to go."""
+    if present is None:
+        return False
+    match action:
+        case "promote" | "rollback":
+            return present.champion.version == version
+        case "canary":
+            return (present.canary.version if present.canary else 0) == version and present.share == share
+        case "shadow":
+            return (present.shadow.version if present.shadow else 0) == version
 
 
 def _check(promotion: Promotion) -> None:
@@ -247,12 +281,3 @@ def _check(promotion: Promotion) -> None:
                 f"got the figure {name} = {value}; a figure is a finite number.",
                 hint="Release a model with the figures it was chosen by.",
             )
-
-
-def _shown(url: sa.URL) -> str:
-    return url.render_as_string(hide_password=True)
-
-
-def _cause(error: SQLAlchemyError) -> str:
-    text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    return text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__

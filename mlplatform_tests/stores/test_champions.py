@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from mlplatform.errors import ConfigurationError, StoreError
+from mlplatform.errors import ConfigurationError, NotFound, StoreError
+from mlplatform.stages.deployment.alias import Action, Change
+from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.deployment.release import Promotion
 from mlplatform.stores.champions import ChampionStore
 
@@ -185,3 +187,134 @@ def test_an_unreachable_server_is_a_store_error_that_hides_the_password() -> Non
         with pytest.raises(StoreError) as error:
             ChampionStore(f"postgresql+psycopg://user:secret@127.0.0.1:{port}/db")
     assert "secret" not in str(error.value)
+
+
+def change(store: ChampionStore, action: Action, version: int, share: float = 0.0) -> Change:
+    at = datetime(2013, 12, 1, tzinfo=UTC)
+    return store.change("flight_delay", action, version, share=share, who="me", why="a test", at=at)
+
+
+@pytest.fixture
+def three(store: ChampionStore) -> ChampionStore:
+    """Three champions, one after the other."""
+    for digest in ("a", "b", "c"):
+        store.promote(replace(PROMOTION, digest=digest))
+    return store
+
+
+def versions(store: ChampionStore) -> tuple[int, list[int], list[int]]:
+    """Champion, fallbacks, withdrawn."""
+    present = store.deployment("flight_delay")
+    assert present is not None
+    return (
+        present.champion.version,
+        [each.version for each in present.previous],
+        [each.version for each in present.withdrawn],
+    )
+
+
+def test_a_rollback_goes_to_the_champion_before_and_the_bad_one_is_no_fallback(three: ChampionStore) -> None:
+    assert versions(three) == (3, [2, 1], [])
+    change(three, "rollback", 2)
+    assert versions(three) == (2, [1], [3])
+    change(three, "promote", 3)
+    assert versions(three) == (3, [2, 1], [])
+    change(three, "rollback", 1)
+    assert versions(three) == (1, [], [2, 3])
+    assert [each.action for each in three.changes("flight_delay")] == [
+        *(["promote"] * 3),
+        *("rollback", "promote", "rollback"),
+    ]
+
+
+def test_an_alias_that_is_there_already_is_not_moved_again(three: ChampionStore) -> None:
+    newest = three.changes("flight_delay")[-1]
+    assert change(three, "promote", 3) == newest
+    canary = change(three, "canary", 1, 0.1)
+    assert change(three, "canary", 1, 0.1) == canary
+    assert change(three, "canary", 1, 0.2).number == canary.number + 1
+
+
+def test_a_canary_and_a_shadow_end_when_they_become_the_champion_or_are_taken_away(
+    three: ChampionStore,
+) -> None:
+    change(three, "canary", 1, 0.1)
+    change(three, "shadow", 2)
+    present = three.deployment("flight_delay")
+    assert present is not None
+    assert (present.canary.version, present.share, present.shadow.version) == (1, 0.1, 2)  # type: ignore[union-attr]
+    assert [each.version for each in present.releases] == [3, 1, 2]
+    change(three, "promote", 1)
+    change(three, "shadow", 0)
+    present = three.deployment("flight_delay")
+    assert present is not None
+    assert (present.canary, present.share, present.shadow) == (None, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("action", "version", "share", "said"),
+    [
+        ("promote", 9, 0.0, "got version 9; released: 1, 2, 3"),
+        ("promote", 0, 0.0, "got version 0"),
+        ("rollback", 0, 0.0, "got version 0"),
+        ("rollback", 9, 0.0, "got version 9"),
+        ("canary", 1, 1.5, "share of 1.5"),
+        ("canary", 1, 0.0, "share of 0.0"),
+        ("canary", 3, 0.1, "the champion is 3"),
+        ("shadow", 3, 0.0, "the champion is 3"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused(
+    three: ChampionStore, action: Action, version: int, share: float, said: str
+) -> None:
+    before = three.changes("flight_delay")
+    with pytest.raises(ConfigurationError, match=said):
+        change(three, action, version, share)
+    assert three.changes("flight_delay") == before
+
+
+def test_a_version_that_was_no_champion_is_no_goal_of_a_rollback(three: ChampionStore) -> None:
+    challenger = three.release(replace(PROMOTION, digest="d"))
+    with pytest.raises(ConfigurationError, match="earlier champions: 2, 1"):
+        change(three, "rollback", challenger.version)
+
+
+def test_a_challenger_is_released_without_being_the_champion(store: ChampionStore) -> None:
+    challenger = store.release(PROMOTION)
+    assert store.champion("flight_delay") is None
+    assert ChampionStore(str(store._database.engine.url)).champion("flight_delay") is None
+    assert store.release(PROMOTION) == challenger
+    change(store, "promote", challenger.version)
+    assert store.champion("flight_delay") == challenger
+
+
+def test_another_policy_or_threshold_is_another_release(store: ChampionStore) -> None:
+    first = store.promote(PROMOTION)
+    second = store.promote(replace(PROMOTION, policy=Policy(deadline_ms=5.0, entity=("tailnum",))))
+    third = store.promote(replace(PROMOTION, figures={**PROMOTION.figures, "threshold": 0.4}))
+    assert [each.version for each in (first, second, third)] == [1, 2, 3]
+    assert store.find("flight_delay", 2).policy.entity == ("tailnum",)
+    with pytest.raises(NotFound):
+        store.find("flight_delay", 4)
+
+
+def test_a_history_of_before_there_were_aliases_is_taken_over(tmp_path: Path) -> None:
+    """The table as an earlier version made it, in use with two releases."""
+    (tmp_path / "deep").mkdir()
+    with sqlite3.connect(tmp_path / "deep" / "state.sqlite") as raw:
+        raw.execute(
+            "CREATE TABLE champion_history (use_case VARCHAR(200), version INTEGER, digest VARCHAR(200), "
+            "model VARCHAR(200), feature_set_id VARCHAR(200), figures JSON, as_of VARCHAR(10), released_at "
+            "DATETIME, released_by VARCHAR(200), why TEXT, PRIMARY KEY (use_case, version))"
+        )
+        for version in (1, 2):
+            told = ("flight_delay", version, f"d{version}", "lightgbm", "fs", "{}", "2013-10-01")
+            raw.execute(
+                "INSERT INTO champion_history VALUES (?,?,?,?,?,?,?,?,?,?)",
+                (*told, "2013-11-01 00:00:00.000000", "dagster", "best"),
+            )
+    store = ChampionStore(url(tmp_path))
+    assert versions(store) == (2, [1], [])
+    assert store.newest() == {"flight_delay": 2}
+    assert store.promote(PROMOTION).version == 3
+    assert versions(ChampionStore(url(tmp_path))) == (3, [2, 1], [])

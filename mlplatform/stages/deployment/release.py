@@ -7,6 +7,8 @@ from datetime import datetime
 
 import msgspec
 
+from mlplatform.stages.deployment.policy import Policy
+
 
 class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     """A wish to make one model the champion of a use case.
@@ -24,12 +26,13 @@ class Promotion(msgspec.Struct, frozen=True, kw_only=True):
     released_at: datetime
     released_by: str
     why: str
+    policy: Policy = Policy()
 
 
 class Release(Promotion, frozen=True, kw_only=True):
     """A promotion that took place: `version` counts a use case's releases from 1, without gaps.
 
-    Going back to an older model is a new release of the old digest, so one digest may have several versions.
+    One digest may have several versions: with another policy or threshold, or promoted anew by the pipeline.
     """
 
     version: int
@@ -38,3 +41,12 @@ class Release(Promotion, frozen=True, kw_only=True):
 def number(promotion: Promotion, version: int) -> Release:
     """The promotion as release `version`."""
     return Release(**msgspec.structs.asdict(promotion), version=version)
+
+
+def same_service(promotion: Promotion, release: Release) -> bool:
+    """Whether promoting would change nothing of what is served: the model, its threshold and its policy."""
+    return (
+        promotion.digest == release.digest
+        and promotion.figures.get("threshold") == release.figures.get("threshold")
+        and promotion.policy == release.policy
+    )
