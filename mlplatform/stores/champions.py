@@ -81,7 +81,7 @@ class ChampionStore:
         return self._append(promotion, champion=True)
 
     def release(self, promotion: Promotion) -> Release:
-        """Release a model under a version without making it the champion; a release just like it is given back.
+        """Release a model without making it the champion; a release just like it is given back.
 
         Raises
         ------
@@ -141,11 +141,13 @@ class ChampionStore:
 
     def newest(self) -> dict[str, int]:
         """Per use case the number of its newest change; cheap, to be asked often."""
-        query = sa.select(CHANGES.c.use_case, sa.func.max(CHANGES.c.number)).group_by(CHANGES.c.use_case)
+        query = sa.select(CHANGES.c.use_case, sa.func.max(CHANGES.c.number).label("newest")).group_by(
+            CHANGES.c.use_case
+        )
 
         def ask() -> dict[str, int]:
             with self._database.engine.connect() as connection:
-                return {use_case: newest for use_case, newest in connection.execute(query)}
+                return {row.use_case: row.newest for row in connection.execute(query)}
 
         return self._database.run(ask)
 

@@ -75,7 +75,8 @@ class Database:
             except IntegrityError:
                 time.sleep(random.uniform(0.0, 0.02))
         raise StoreError(
-            f"could not write to the {self.what} for {who}: other processes took {ATTEMPTS} numbers in a row.",
+            f"could not write to the {self.what} for {who}: other processes took {ATTEMPTS} numbers in a "
+            "row.",
             hint="Something writes in a loop; stop it and try again.",
         )
 

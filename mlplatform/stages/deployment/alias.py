@@ -1,8 +1,8 @@
 """Which releases of a use case are in use and as what: values of the alias history, and what they add up to.
 
-An alias is a name that is moved from version to version: `champion` answers, `canary` answers a share of the
-entities, `shadow` is asked after the answer and only logged. The history is append-only; what is in use now is
-computed from it. It must not know where the history is kept (stores/champions.py) or who serves it.
+An alias is a name that is moved from version to version: `champion` answers, `canary` answers a share of
+the entities, `shadow` is asked after the answer and only logged. The history is append-only; what is in use
+now is computed from it. It must not know where the history is kept (stores/champions.py) or who serves it.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ Action = Literal["promote", "rollback", "canary", "shadow"]
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the alias history: who did what, when and why.
 
-    `number` counts a use case's changes from 1; `version` 0 takes the alias away. `share` (0 to 1) is the part
-    of the entities that a canary answers. A rollback takes champions back: those above the one it returns to
-    are no longer fallbacks. `changed_at` is UTC, `why` one sentence.
+    `number` counts a use case's changes from 1; `version` 0 takes the alias away. `share` (0 to 1) is the
+    part of the entities that a canary answers. A rollback takes champions back: those above the one it
+    returns to are no longer fallbacks. `changed_at` is UTC, `why` one sentence.
     """
 
     use_case: str
