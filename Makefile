@@ -22,9 +22,9 @@ test: $(READY)
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
-# Servers and browsers that some tests want; without them those tests say "skipped: no …".
+# Servers, browsers and clients that some tests want; without them those tests say "skipped: no …".
 test-deps: $(READY)
-	sh scripts/test-deps.sh
+	VENV=$(VENV) sh scripts/test-deps.sh
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -44,6 +44,8 @@ bench: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -o requirements.lock --upgrade
+	printf 'tritonclient[http]>=2.73\nkserve>=0.21\n' | $(BIN)/uv pip compile --python-version 3.11 --universal \
+		--generate-hashes --no-emit-index-url --no-header - -o requirements-clients.lock --upgrade
 
 clean:
 	rm -rf $(VENV) .mlplatform .mypy_cache .ruff_cache .pytest_cache build *.egg-info

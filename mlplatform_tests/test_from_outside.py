@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlplatform.offline.assets._package import CHECKS
 from mlplatform_tests.conftest import Finished
 from mlplatform_tests.small import world
 
@@ -109,7 +110,7 @@ def test_its_whole_graph_materialises_to_the_tables_of_a_run(shop: Path, finishe
     )  # tables that are no assets
     tables = {name for name in first["rows"] if not beside.fullmatch(name)}
     assert told["materialised"] == sorted({*tables, "release"})
-    checks = ("contract", "condition", "no_leakage", "better_than_rate_table", "served_parity")
+    checks = ("contract", "condition", "no_leakage", "better_than_rate_table", "served_parity", *CHECKS)
     assert told["checks"] == dict.fromkeys(checks, True)
     world.assert_same_tables(world.tables(home), world.tables(finished.home))
     status = world.cli("status", "--json", home=home, cwd=shop)

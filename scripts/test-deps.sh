@@ -1,6 +1,7 @@
 #!/bin/sh
-# What some tests want beyond Python packages: a headless Chromium for those of the UI, and a Valkey or Redis
-# server for those of the online store. Without them they say "skipped: no …"; so nothing here may fail.
+# What some tests want beyond the packages of the project: a headless Chromium for those of the UI, a Valkey or
+# Redis server for those of the online store, the clients of others for those of the Open Inference Protocol.
+# Without them they say "skipped: no …"; so nothing here may fail.
 export DEBIAN_FRONTEND=noninteractive
 listed=""
 
@@ -50,4 +51,17 @@ done <<LIST
 Chromium|chromium chromium-browser google-chrome|chromium
 Valkey|valkey-server redis-server|valkey-server redis-server
 LIST
+
+# The clients take an older pandas than the project, so they live in an environment of their own.
+venv="${VENV:-.venv}"
+clients="$venv/clients"
+if [ -e "$clients/.ready" ] && [ ! requirements-clients.lock -nt "$clients/.ready" ]; then
+  echo "The clients tritonclient and kserve are there: $clients"
+elif "$venv/bin/python" -m venv "$clients" &&
+  "$venv/bin/uv" pip install -q --python "$clients/bin/python" --no-deps --require-hashes \
+    -r requirements-clients.lock && touch "$clients/.ready"; then
+  echo "The clients tritonclient and kserve are installed: $clients"
+else
+  echo "The clients tritonclient and kserve could not be installed; their tests are skipped."
+fi
 exit 0

@@ -42,12 +42,17 @@ def main() -> None:
     os.environ.setdefault("MLPLATFORM_HOME", str(Path(".mlplatform").absolute()))
     from mlplatform.cli import (  # noqa: F401  (register)
         announce,
+        batch_scores,
         batches,
         candidates,
         champion,
         features,
+        history,
         ingest,
+        keys,
+        package,
         prepare,
+        promote,
         replay,
         retrain,
         run,

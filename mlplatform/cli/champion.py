@@ -34,7 +34,7 @@ def champion(
         _history(declared, settings, json=json)
         return
     said = _verdict(declared, settings, as_of)
-    said["champion"] = verdicts.as_of(verdicts.released(declared.name, settings), said["as_of"])
+    said["champion"] = verdicts.as_of(verdicts.deployment(declared.name, settings), said["as_of"])
     said["present"] = champion_of(declared.name, settings)
     if json:
         emit(said)

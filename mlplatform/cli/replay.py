@@ -152,7 +152,12 @@ def _sender(use_case: str, settings: Settings, via: str, stack: ExitStack) -> tu
     """How events are sent, and the newest position before (None where that is not known)."""
     if via == "http":
         client = stack.enter_context(
-            httpx.Client(base_url=settings.ingestion_url, trust_env=False, timeout=PATIENCE)
+            httpx.Client(
+                base_url=settings.ingestion_url,
+                headers=settings.access.headers(),
+                trust_env=False,
+                timeout=PATIENCE,
+            )
         )
         return lambda batch: _post(client, use_case, batch), None
     bus = stack.enter_context(closing(open_bus(settings.broker_url)))

@@ -72,13 +72,13 @@ def _answer(declared: Declared, settings: Settings) -> dict[str, Any]:
     from mlplatform.cli.up import scoring_process
 
     if _serves(settings, declared.name):
-        with ScoringClient(settings.scoring_url) as client:
+        with ScoringClient(settings.scoring_url, key=settings.access.key) as client:
             return client.score(declared.name, declared.config.example)
     own = settings.at(scoring_port=_free_port())
     supervisor = Supervisor([replace(scoring_process(own), ready=lambda: _serves(own, declared.name))])
     supervisor.start()
     try:
-        with ScoringClient(own.scoring_url) as client:
+        with ScoringClient(own.scoring_url, key=own.access.key) as client:
             return client.score(declared.name, declared.config.example)
     finally:
         supervisor.stop()
@@ -87,7 +87,7 @@ def _answer(declared: Declared, settings: Settings) -> dict[str, Any]:
 def _serves(settings: Settings, use_case: str) -> bool:
     """Whether a scoring service is there and has this use case in use; others of the home may come first."""
     try:
-        with ScoringClient(settings.scoring_url) as client:
+        with ScoringClient(settings.scoring_url, key=settings.access.key) as client:
             known = client.status()["use_cases"]
     except ServiceError:
         return False

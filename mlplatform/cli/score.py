@@ -1,4 +1,4 @@
-"""`mlplatform score`: one question to the running scoring service."""
+"""`mlplatform score`: one question to the running scoring service, or every question of days."""
 
 import json as json_library
 from typing import Annotated, Any
@@ -7,8 +7,10 @@ import typer
 from rich.table import Table
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
+from mlplatform.cli.batch_scores import score_days
 from mlplatform.cli.output import emit, out
 from mlplatform.crosscutting.scoring_client import ScoringClient
+from mlplatform.crosscutting.scoring_rpc import ScoringRpcClient
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
 from mlplatform.offline.config import Facts
@@ -21,14 +23,25 @@ def score(
         list[str] | None,
         typer.Argument(help="Facts as name=value, or one JSON object; the declared example if left out."),
     ] = None,
+    first: Annotated[str, typer.Option("--from", help="Score days: the first.", metavar="DAY")] = "",
+    last: Annotated[str, typer.Option("--to", help="The last, included.", metavar="DAY")] = "",
+    version: Annotated[int, typer.Option(help="Release that scores days; the champion.", min=0)] = 0,
+    rpc: Annotated[bool, typer.Option("--rpc", help="Ask over the broker instead of HTTP.")] = False,
     json: Json = False,
 ) -> None:
-    """Ask the scoring service one question, for example: mlplatform score flight_delay tailnum=N14228."""
+    """Ask the scoring service one question: mlplatform score flight_delay tailnum=N14228.
+
+    With days, score every question of them into the lake: mlplatform score flight_delay --from 2013-12-01
+    --to 2013-12-31. That takes no service; it is done in a process of its own.
+    """
+    if first or last or version:
+        score_days(use_case, facts or [], first, last, version or None, json=json)
+        return
     declared = project.load(use_case_folder(use_case))
     given = _facts(facts or [], declared.feature_set.spine.facts)
     example = declared.config.example
     asked = example if isinstance(example, list) and not given else {**_first(example), **given}
-    with ScoringClient(Settings.load().scoring_url) as client:
+    with _client(Settings.load(), rpc=rpc) as client:
         answer = client.score(declared.name, asked)
     if json:
         emit(answer)
@@ -38,6 +51,12 @@ def score(
             out.print(_places(value))
         else:
             out.print(f"{name:>14}: {value}", markup=False)
+
+
+def _client(settings: Settings, *, rpc: bool) -> ScoringClient | ScoringRpcClient:
+    if rpc:
+        return ScoringRpcClient.at(settings.broker_url)
+    return ScoringClient(settings.scoring_url, key=settings.access.key)
 
 
 def _first(example: Facts | list[Facts]) -> Facts:

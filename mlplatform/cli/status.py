@@ -73,7 +73,7 @@ def _answer(url: str, path: str) -> str:
 
 def _scoring(settings: Settings) -> str:
     try:
-        with ScoringClient(settings.scoring_url) as client:
+        with ScoringClient(settings.scoring_url, key=settings.access.key) as client:
             return f"{settings.scoring_url} ({client.ready()})"
     except ServiceError as error:
         return "not running" if "nothing answers" in str(error) else str(error)

@@ -25,6 +25,7 @@ def up() -> None:
         *([ingestion_process(settings, streams)] if streams else []),
         dagster_process(settings),
         *([preparation_process(settings, prepared)] if prepared else []),
+        batch_process(settings),
         scoring_process(settings),
     ]
 
@@ -124,6 +125,16 @@ def dagster_process(settings: Settings) -> ProcessSpec:
     )
 
 
+def batch_process(settings: Settings) -> ProcessSpec:
+    """The batch scoring service: a process per request, which ends with it."""
+    return ProcessSpec(
+        name="batch scoring",
+        command=(sys.executable, "-m", "mlplatform.online.batch_runner"),
+        log=settings.home / "logs" / "batch_runner.log",
+        environment={"MLPLATFORM_HOME": str(settings.home)},
+    )
+
+
 def scoring_process(settings: Settings) -> ProcessSpec:
     """The online scoring service; it is up before there is a champion, and takes one up when there is."""
     return ProcessSpec(
@@ -133,6 +144,7 @@ def scoring_process(settings: Settings) -> ProcessSpec:
         environment={
             "MLPLATFORM_HOME": str(settings.home),
             "MLPLATFORM_SCORING_PORT": str(settings.scoring_port),
+            "MLPLATFORM_WORKERS": str(settings.workers),
             "OMP_NUM_THREADS": "1",
         },
         ready=lambda: _answers(settings.host, settings.scoring_port, "/health/live"),

@@ -16,14 +16,22 @@ from mlplatform.errors import RequestError, ServiceError
 
 
 class ScoringClient:
-    """Talks to the service at `url`; one connection, kept open until `close`."""
+    """Talks to the service at `url`, with `key` if it has one; one connection, kept open until `close`."""
 
     def __init__(
-        self, url: str, *, timeout: float = 10.0, transport: httpx.BaseTransport | None = None
+        self,
+        url: str,
+        *,
+        key: str = "",
+        timeout: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
         # The service is on this machine or beside it: a proxy of the environment is not asked.
-        self._http = httpx.Client(base_url=self.url, timeout=timeout, trust_env=False, transport=transport)
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout, trust_env=False, transport=transport
+        )
 
     def ready(self) -> str:
         """What is served, in a sentence, such as "flight_delay version 3"; with it, what is wrong.
@@ -66,9 +74,7 @@ class ScoringClient:
         ServiceError
             if nothing answers, or the service cannot answer (no release yet, an error of its own).
         """
-        content = msgspec.json.encode(
-            _row(facts) if isinstance(facts, Mapping) else [_row(each) for each in facts]
-        )
+        content = facts_json(facts)
         headers = {"content-type": "application/json"}
         answer = self._send("POST", f"/score/{quote(use_case, safe='')}", content=content, headers=headers)
         return self._read(answer, allowed=(200,))
@@ -116,6 +122,17 @@ class ScoringClient:
         if 400 <= response.status_code < 500:
             raise RequestError(text, status=response.status_code)
         raise ServiceError(text, hint=f"See {self.url}/v1/status.")
+
+
+def facts_json(facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
+    """One row's facts, or those of a list's alternatives, as the body of a request.
+
+    Raises
+    ------
+    RequestError
+        if a time has no zone, or a number is none.
+    """
+    return msgspec.json.encode(_row(facts) if isinstance(facts, Mapping) else [_row(each) for each in facts])
 
 
 def _row(facts: Mapping[str, Any]) -> dict[str, Any]:

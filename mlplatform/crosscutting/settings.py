@@ -5,9 +5,10 @@ It must not open anything: a setting is a value, the rooms that use it do the wo
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlplatform.crosscutting.access import Access
 from mlplatform.errors import ConfigurationError
 
 
@@ -32,6 +33,14 @@ class Settings:
     ingestion_port: int = 8081
     preparation_port: int = 8082
     ui_port: int = 3000
+    access: Access = field(default_factory=Access)
+    """Who may ask the services over HTTP (keys, hosts, origins, rates)."""
+    workers: int = 1
+    """Processes of the scoring service; the kernel divides the connections among them."""
+    webhook_targets: str = ""
+    """URL prefixes that scores may be pushed to, with commas (MLPLATFORM_WEBHOOK_TARGETS); empty: none."""
+    webhook_secret: str = field(default="", repr=False)
+    """Signs what is pushed: `whsec_` and base64 of 24 to 64 bytes (MLPLATFORM_WEBHOOK_SECRET)."""
 
     def state_file_exists(self) -> bool:
         """Whether the SQLite file of `state_url` is there; true for every other database."""
@@ -57,6 +66,11 @@ class Settings:
     def candidates(self) -> Path:
         """Folder of the Model Candidate Data Store."""
         return self.home / "candidates"
+
+    @property
+    def packages(self) -> Path:
+        """Folder of the packages of models that may be deployed."""
+        return self.home / "packages"
 
     @property
     def checkpoints(self) -> Path:
@@ -99,10 +113,12 @@ class Settings:
         Raises
         ------
         ConfigurationError
-            if a port is not a number between 1 and 65535, or a time limit no whole number of seconds.
+            if a port is not a number between 1 and 65535, a time limit no whole number of seconds, or the
+            number of workers none from 1 to 1024, or what `Access` holds is not as it says.
         """
         env = os.environ if environ is None else environ
         home = Path(env.get("MLPLATFORM_HOME", ".mlplatform")).absolute()
+        host = env.get("MLPLATFORM_HOST", "127.0.0.1")
         return cls(
             home=home,
             state_url=env.get("MLPLATFORM_STATE_URL", f"sqlite:///{home / 'state.sqlite'}"),
@@ -110,11 +126,15 @@ class Settings:
             online_store=env.get("MLPLATFORM_ONLINE_STORE", "memory://"),
             dask=env.get("MLPLATFORM_DASK", ""),
             dask_time_limit=_seconds(env, "MLPLATFORM_DASK_TIME_LIMIT", 3600),
-            host=env.get("MLPLATFORM_HOST", "127.0.0.1"),
+            host=host,
             scoring_port=_port(env, "MLPLATFORM_SCORING_PORT", 8080),
             ingestion_port=_port(env, "MLPLATFORM_INGESTION_PORT", 8081),
             preparation_port=_port(env, "MLPLATFORM_PREPARATION_PORT", 8082),
             ui_port=_port(env, "MLPLATFORM_UI_PORT", 3000),
+            access=Access.load(env, host),
+            workers=_workers(env, "MLPLATFORM_WORKERS", 1),
+            webhook_targets=env.get("MLPLATFORM_WEBHOOK_TARGETS", ""),
+            webhook_secret=env.get("MLPLATFORM_WEBHOOK_SECRET", ""),
         )
 
 
@@ -134,5 +154,15 @@ def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
         raise ConfigurationError(
             f"{name} is {text!r}; a time limit is a whole number of seconds from 1.",
             hint=f"Set it to seconds, or unset it for the default {default}.",
+        )
+    return int(text)
+
+
+def _workers(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
+        raise ConfigurationError(
+            f"{name} is {text!r}; the number of workers is a whole number from 1 to 1024.",
+            hint="Set it to the number of cores that scoring may use.",
         )
     return int(text)

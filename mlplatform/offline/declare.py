@@ -52,6 +52,7 @@ def declare(folder: Path, config: UseCaseConfig) -> Declared:
         _check_known(feature, declared)
     _check_question(declared)
     _check_output(declared)
+    _check_entity(declared)
     _check_names(declared)
     return declared
 
@@ -191,6 +192,20 @@ def _check_output(declared: Declared) -> None:
                 f"{declared.place}: series names {name!r}, a fact of type {spine.facts[name]}; allowed: "
                 "a fact of type time.",
                 hint="A forecast runs over moments in UTC.",
+            )
+
+
+def _check_entity(declared: Declared) -> None:
+    """The entity is told by facts; rows of one answer share them, so that one version gives it."""
+    facts, together = declared.feature_set.spine.facts, declared.config.output.together
+    allowed = together or tuple(facts)
+    for name in declared.config.serving.entity:
+        if name not in allowed:
+            close = difflib.get_close_matches(name, allowed, n=1)
+            said = "a fact that the rows of one answer share" if together else "a fact of the spine"
+            raise ConfigurationError(
+                f"serving.entity names {name!r}; allowed: {said} ({', '.join(allowed)}).",
+                hint=f"Did you mean {close[0]!r}?" if close else "Name facts, or leave it out.",
             )
 
 

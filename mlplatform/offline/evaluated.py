@@ -104,16 +104,19 @@ def to_frame(as_of: str, model: str, digest: str, reports: Mapping[str, Report])
     return pl.DataFrame(found, schema=SCHEMA)
 
 
-def of_frame(evaluation: pl.DataFrame, broken: str = "") -> Candidate:
-    """The candidate with its figures, from the table an evaluation writes; older ones have no draws."""
+def of_frame(evaluation: pl.DataFrame, broken: str = "", deciding: str = "validation") -> Candidate:
+    """The candidate with its figures, from the table an evaluation writes; older ones have no draws.
+
+    `deciding` is the part whose figures and draws are in the place of those that decide.
+    """
     figures: dict[str, dict[str, float]] = {part: {} for part in JUDGED}
     draws: dict[str, tuple[float, ...]] = {}
     for row in evaluation.iter_rows(named=True):
         figures[row["part"]][row["figure"]] = row["value"]
-        if row["part"] == "validation" and row.get("draws"):
+        if row["part"] == deciding and row.get("draws"):
             draws[row["figure"]] = tuple(row["draws"])
     name, digest = evaluation["model"][0], evaluation["digest"][0]
-    return Candidate(digest, name, figures["validation"], figures["test"], draws, broken)
+    return Candidate(digest, name, figures[deciding], figures["test"], draws, broken)
 
 
 def of_reports(digest: str, model: str, reports: Mapping[str, Report]) -> Candidate:

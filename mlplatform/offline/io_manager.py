@@ -19,7 +19,7 @@ from dagster import (
 
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stores.lake import Table
+from mlplatform.stores.lake import Lake, Table
 
 EVOLVE = "mlplatform/evolve"
 """Asset metadata: true lets this output add columns to its table."""
@@ -92,21 +92,39 @@ class LakeIOManager(ConfigurableIOManager):
     def _describe(
         self, context: OutputContext, table: Table, frame: pl.DataFrame, keys: Sequence[str] | None
     ) -> None:
-        written = "all" if keys is None else f"{min(keys)} to {max(keys)} ({len(keys)})"
-        total = frame.height if keys is None else self.lake.lake().row_count(table)
+        if keys is not None:
+            context.add_output_metadata(described(self.lake.lake(), table, frame, keys, frame.height))
+            return
         context.add_output_metadata(
             {
                 "dagster/table_name": str(table),
-                "dagster/row_count": total,
+                "dagster/row_count": frame.height,
                 "rows_written": frame.height,
-                "partitions_written": written,
+                "partitions_written": "all",
+                "dagster/column_schema": column_schema(frame),
             }
         )
-        # A range run repeats this metadata for every partition: a wide schema would fill the event log.
-        if keys is None or len(keys) * frame.width <= _COLUMNS_REPEATED:
-            context.add_output_metadata({"dagster/column_schema": column_schema(frame)})
-        if keys is not None and len(keys) == 1:
-            context.add_output_metadata({"dagster/partition_row_count": frame.height})
+
+
+def written(lake: Lake, table: Table, keys: Sequence[str], rows: int) -> dict[str, Any]:
+    """What is said of `rows` rows of partitions that an asset wrote itself, as of those written here."""
+    return described(lake, table, lake.read(table, partitions=[]), keys, rows)
+
+
+def described(lake: Lake, table: Table, like: pl.DataFrame, keys: Sequence[str], rows: int) -> dict[str, Any]:
+    """Metadata of written partitions; `like` has the columns."""
+    said: dict[str, Any] = {
+        "dagster/table_name": str(table),
+        "dagster/row_count": lake.row_count(table),
+        "rows_written": rows,
+        "partitions_written": f"{min(keys)} to {max(keys)} ({len(keys)})",
+    }
+    # A range run repeats this metadata for every partition: a wide schema would fill the event log.
+    if len(keys) * like.width <= _COLUMNS_REPEATED:
+        said["dagster/column_schema"] = column_schema(like)
+    if len(keys) == 1:
+        said["dagster/partition_row_count"] = rows
+    return said
 
 
 def column_schema(frame: pl.DataFrame) -> TableSchema:

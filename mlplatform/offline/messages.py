@@ -7,10 +7,12 @@ import msgspec
 
 from mlplatform.crosscutting.bus import Envelope, envelope, event_id
 from mlplatform.crosscutting.bus.topics import (
+    DEPLOYMENT_CHANGED,
     FEATURES_GENERATED,
     MODEL_READY_FOR_DEPLOYMENT,
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
+    DeploymentChanged,
     FeaturesGenerated,
     ModelReadyForDeployment,
     RawDataExtracted,
@@ -18,6 +20,7 @@ from mlplatform.crosscutting.bus.topics import (
 )
 from mlplatform.offline.declared import Declared
 from mlplatform.sources._contract import WHOLE
+from mlplatform.stages.deployment.alias import Change
 
 
 class Winner(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +119,27 @@ def ready(
     )
     id = event_id(MODEL_READY_FOR_DEPLOYMENT.name, declared.name, as_of, run_id)
     return envelope(MODEL_READY_FOR_DEPLOYMENT, data, id=id, source=_source(declared), subject=won.model)
+
+
+def deployment_changed(change: Change) -> Envelope[DeploymentChanged]:
+    """Message that an alias was moved; its id says which change of which use case it is."""
+    data = DeploymentChanged(
+        use_case=change.use_case,
+        number=change.number,
+        action=change.action,
+        version=change.version,
+        share=change.share,
+        why=change.why or "no reason was given",
+        who=change.changed_by or "unknown",
+    )
+    return envelope(
+        DEPLOYMENT_CHANGED,
+        data,
+        id=event_id(DEPLOYMENT_CHANGED.name, change.use_case, change.number),
+        source=f"mlplatform/{change.use_case}",
+        subject=change.action,
+        time=change.changed_at,
+    )
 
 
 def _source(declared: Declared) -> str:

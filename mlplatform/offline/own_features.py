@@ -5,20 +5,19 @@ only have the same names: its own features are computed again from the cleaned t
 Dagster.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
 from mlplatform.offline.declared import Declared
-from mlplatform.stages.preparation.batch import compute
-from mlplatform.stages.preparation.declarations import FeatureSet, columns_of
+from mlplatform.stages.preparation.declarations import FeatureSet
+from mlplatform.stores import own_features
 from mlplatform.stores.lake import Lake
 
 
 def is_stored(declared: Declared, feature_set: FeatureSet) -> bool:
     """Whether the stored features are those of the set: declared today by the same definitions, or some."""
-    today = declared.feature_set
-    return feature_set.spine == today.spine and all(each in today.features for each in feature_set.features)
+    return own_features.covers(declared.feature_set, feature_set)
 
 
 def of_rows(declared: Declared, lake: Lake, feature_set: FeatureSet, rows: pl.DataFrame) -> pl.DataFrame:
@@ -50,11 +49,7 @@ def of_rows(declared: Declared, lake: Lake, feature_set: FeatureSet, rows: pl.Da
         last=str(rows["day"].max()),
     )
     asked = facts.join(rows.select(key), on=key, how="semi")
-    times = asked.select(as_of=spine.as_of.polars())["as_of"]
-    begin, end = times.min(), times.max()
-    assert isinstance(begin, datetime)
-    assert isinstance(end, datetime)
-    computed = compute(feature_set, asked, tables(declared, lake, feature_set, begin, end))
+    computed = own_features.computed(lake, declared.name, feature_set, asked)
     return rows.select(key).join(computed, on=key, how="left", maintain_order="left")
 
 
@@ -62,10 +57,4 @@ def tables(
     declared: Declared, lake: Lake, feature_set: FeatureSet, begin: datetime, end: datetime
 ) -> dict[str, pl.DataFrame]:
     """The cleaned rows that questions as of `begin` … `end` (both included) can see."""
-    found = {}
-    for name in dict.fromkeys([*(source.table for source in feature_set.sources), *feature_set.statics]):
-        reach = {clock: timedelta(microseconds=us) for clock, us in feature_set.clocks(name).items()}
-        known = {clock: (begin - before, end) for clock, before in reach.items()}
-        columns = columns_of(feature_set.features, name)
-        found[name] = lake.read(declared.table(name), columns=columns, moments=known or None)
-    return found
+    return own_features.tables(lake, declared.name, feature_set, begin, end)

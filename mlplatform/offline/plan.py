@@ -52,6 +52,7 @@ def steps(declared: Declared) -> list[Step]:
         *(f"candidate_{name}" for name in models),
         *(f"evaluation_{name}" for name in models),
         "champion",
+        "package",
         "release",
     ]
     found = [

@@ -16,6 +16,7 @@ from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.checkpoints import FileCheckpoints
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.packages import PackageStore
 from mlplatform.stores.raw import RawStore
 
 
@@ -68,6 +69,16 @@ class CandidatesResource(ConfigurableResource[CandidateStore]):
         return CandidateStore(Path(self.folder))
 
 
+class PackagesResource(ConfigurableResource[PackageStore]):
+    """The packages of models of a deployment."""
+
+    folder: str = Field(description="Folder of the packages.")
+
+    def store(self) -> PackageStore:
+        """The store."""
+        return PackageStore(Path(self.folder))
+
+
 class CheckpointsResource(ConfigurableResource[FileCheckpoints]):
     """Checkpoints of trainings that are not over."""
 
@@ -102,5 +113,5 @@ class ScoringService(ConfigurableResource[ScoringClient]):
     url: str = Field(description="Base URL of the service.")
 
     def client(self) -> ScoringClient:
-        """A client of the service."""
-        return ScoringClient(self.url)
+        """A client of the service; its key is no field, since the UI shows those."""
+        return ScoringClient(self.url, key=Settings.load().access.key)

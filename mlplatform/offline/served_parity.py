@@ -63,7 +63,8 @@ def look(
     times = lake.read(table, columns=["as_of"], moments={"as_of": (begin, end)})["as_of"]
     for day in times.dt.truncate("1d").unique().sort().to_list():
         bounds = (max(day, begin), min(day + timedelta(days=1, microseconds=-1), end))
-        rows = lake.read(table, moments={"as_of": bounds})
+        # Answers of the last links, a batch score or the constant, saw no features.
+        rows = lake.read(table, moments={"as_of": bounds}).filter(pl.col("vector").list.len() > 0)
         for of_candidate in rows.partition_by("digest", maintain_order=True):
             _look(declared, lake, candidates, of_candidate, found)
     return found

@@ -25,6 +25,7 @@ from mlplatform.offline.assets import (
 from mlplatform.offline.config import UseCaseConfig
 from mlplatform.offline.declare import declare
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.jobs import jobs
 from mlplatform.offline.sensors import schedules, sensors
 from mlplatform.offline.wiring import resources
 
@@ -67,10 +68,11 @@ def definitions(declared: Declared, settings: Settings) -> Definitions:
             *search.build(declared),
             *training.build(declared),
             *evaluation.build(declared),
-            *deployment.build(declared),
+            *deployment.build(declared, settings),
             *scoring.build(declared),
             *monitoring.build(declared, settings),
         ],
+        jobs=jobs(declared, settings),
         sensors=sensors(declared, settings),
         schedules=schedules(declared),
         resources=resources(settings),

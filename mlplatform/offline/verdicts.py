@@ -10,6 +10,7 @@ import polars as pl
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
+from mlplatform.stages.deployment.alias import Deployment
 from mlplatform.stages.deployment.release import Release
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import KEY, Lake
@@ -21,9 +22,10 @@ def history(declared: Declared, settings: Settings) -> list[dict[str, Any]]:
     """One entry per date that has a verdict or a release, the oldest first.
 
     Each says the winner and why, every candidate's reason, which versions were released of this date, and the
-    champion as of it: the newest release trained as of this date or an earlier one.
+    champion as of it (see `as_of`).
     """
     table, found = declared.table("champion"), released(declared.name, settings)
+    present = deployment(declared.name, settings)
     with closing(Lake.from_settings(settings)) as lake:
         verdicts = lake.read(table) if lake.exists(table) else pl.DataFrame(schema={KEY: pl.String})
     dates = sorted({*verdicts[KEY].to_list(), *(release.as_of for release in found)})
@@ -31,7 +33,7 @@ def history(declared: Declared, settings: Settings) -> list[dict[str, Any]]:
         {
             **verdict(verdicts.filter(pl.col(KEY) == day), day),
             "versions": [release.version for release in found if release.as_of == day],
-            "champion": as_of(found, day),
+            "champion": as_of(present, day),
         }
         for day in dates
     ]
@@ -59,12 +61,23 @@ def released(use_case: str, settings: Settings) -> tuple[Release, ...]:
         return store.history(use_case)
 
 
-def as_of(releases: tuple[Release, ...], day: str) -> dict[str, Any] | None:
-    """The newest of the releases that were trained as of a date or earlier, its time as ISO 8601."""
-    known = [release for release in releases if release.as_of <= day]
-    if not known:
+def deployment(use_case: str, settings: Settings) -> Deployment | None:
+    """What of a use case is in use; None before the first release."""
+    if not settings.state_file_exists():
         return None
-    newest = max(known, key=lambda release: release.version)
+    with closing(ChampionStore(settings.state_url)) as store:
+        return store.deployment(use_case)
+
+
+def as_of(present: Deployment | None, day: str) -> dict[str, Any] | None:
+    """The latest champion that was trained as of a date or earlier, its time as ISO 8601.
+
+    What a rollback took back, and what was only a canary or a shadow, is none.
+    """
+    champions = (present.champion, *present.previous) if present else ()
+    newest = next((release for release in champions if release.as_of <= day), None)
+    if newest is None:
+        return None
     return {
         "model": newest.model,
         "version": newest.version,

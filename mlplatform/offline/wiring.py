@@ -10,6 +10,7 @@ from mlplatform.offline.resources import (
     ChampionsResource,
     CheckpointsResource,
     LakeResource,
+    PackagesResource,
     RawResource,
     ScoringService,
 )
@@ -27,6 +28,7 @@ def resources(settings: Settings) -> dict[str, Any]:
         "mlplatform_io": LakeIOManager(lake=lake),
         "mlplatform_raw": RawResource(folder=str(settings.raw), lake=lake),
         "mlplatform_candidates": CandidatesResource(folder=str(settings.candidates)),
+        "mlplatform_packages": PackagesResource(folder=str(settings.packages)),
         "mlplatform_checkpoints": CheckpointsResource(folder=str(settings.checkpoints)),
         "mlplatform_champions": ChampionsResource(url=settings.state_url),
         "mlplatform_scoring": ScoringService(url=settings.scoring_url),

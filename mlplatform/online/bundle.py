@@ -8,7 +8,7 @@ know HTTP. A bundle is used by one thread at a time.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
@@ -17,8 +17,9 @@ from mlplatform.online.facts import Facts, FactsReader
 from mlplatform.stages.deployment.release import Release
 from mlplatform.stages.preparation.declarations import FactType, FeatureSet
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
-from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, PredictionIds, is_positive
+from mlplatform.stages.scoring.score import DEFAULT_THRESHOLD, Answer, Link, PredictionIds, is_positive
 from mlplatform.stages.training.candidate import open_model
+from mlplatform.stages.training.contract import Floats
 from mlplatform.stages.training.output import Output
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.warmup import Memory
@@ -27,6 +28,19 @@ OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer], None]
 """Takes the types of the facts, the facts, the encoded row and the answer; must return at once."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+class Asked(NamedTuple):
+    """A question as a model sees it; without facts where ready-made features were given."""
+
+    row: list[float]
+    """Encoded features in the order of the model."""
+    facts: Facts
+    question: Sequence[Any]
+    """What names the answer."""
+    as_of: datetime | None
+    age_s: float | None
+    """Seconds from the newest row in memory to `as_of`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,8 @@ class Bundle:
     memory: Memory
     encode: Callable[[Sequence[Any]], list[float]]
     score_row: Callable[[Sequence[float]], float]
+    score_rows: Callable[[Floats], Floats]
+    """The same for several rows, to the bit."""
     threshold: float
     ids: PredictionIds
     output: Output
@@ -50,8 +66,8 @@ class Bundle:
         """Features in the order of the model."""
         return self.fitted.names
 
-    def answer(self, facts: Facts, served: OnServed | None = None) -> Answer:
-        """The score for the facts of one row (as `self.facts` read them); `served` is told what was seen.
+    def asked(self, facts: Facts) -> Asked:
+        """What the model sees of the facts of one row (as `self.facts` read them).
 
         Raises
         ------
@@ -62,11 +78,11 @@ class Bundle:
         features = self.memory.features
         try:
             moment = features.as_of(facts)
-            as_of = _EPOCH + moment * _MICROSECOND
             whole_from_us = self.memory.whole_from_us
             if whole_from_us is not None and moment < whole_from_us:
-                raise _too_early(as_of, whole_from_us)
-            row = self.encode(features.vector(facts))
+                raise _too_early(moment, whole_from_us)
+            row = self.encode(features.vector_at(moment, facts))
+            as_of, age = _moment(moment), moment - self.memory.now_us
         except (FeatureError, ArithmeticError, ValueError) as error:
             raise RequestError(
                 f"the features cannot be computed from these facts: {str(error)[:200]}",
@@ -74,20 +90,17 @@ class Bundle:
             ) from error
         except StoreError as error:
             raise RequestError(str(error)[:300], status=503, hint=error.hint) from error
-        answer = self._answer(row, tuple(facts.values()), as_of)
-        if served is not None:
-            served(self.facts.types, facts, row, answer)
-        return answer
+        return Asked(row, facts, tuple(facts.values()), as_of, age / 1e6 if age > 0 else 0.0)
 
-    def answer_features(self, row: list[float]) -> Answer:
-        """The score for one row of ready-made features in the order of `names`; NaN is missing."""
-        return self._answer(row, row, None)
+    def asked_features(self, row: list[float]) -> Asked:
+        """The same of ready-made features in the order of `names`; NaN is missing."""
+        return Asked(row, dict.fromkeys(self.facts.names), row, None, None)
 
-    def _answer(self, row: list[float], question: Sequence[Any], as_of: datetime | None) -> Answer:
-        score, release = self.score_row(row), self.release
-        kind = self.output.kind
+    def told(self, asked: Asked, score: float, link: Link) -> Answer:
+        """The answer that this score is."""
+        release, kind = self.release, self.output.kind
         return Answer(
-            prediction_id=self.ids.of(question, score),
+            prediction_id=self.ids.of(asked.question, score),
             use_case=release.use_case,
             model=release.model,
             version=release.version,
@@ -97,7 +110,9 @@ class Bundle:
             score=score,
             predicted=is_positive(score, self.threshold) if kind == "probability" else UNSET,
             cluster=int(score) if kind == "cluster" else UNSET,
-            as_of=as_of,
+            as_of=asked.as_of,
+            link=link,
+            features_age_s=asked.age_s,
         )
 
 
@@ -129,17 +144,21 @@ def open_bundle(
         memory=memory_of(fitted.feature_set),
         encode=fitted.encoder(),
         score_row=model.row_scorer(),
+        score_rows=model.predict,
         threshold=release.figures.get("threshold", DEFAULT_THRESHOLD),
         ids=PredictionIds(release.use_case, release.version, release.digest),
         output=candidate.output,
     )
 
 
-def _too_early(as_of: datetime, whole_from_us: int) -> RequestError:
-    whole_from = _EPOCH + whole_from_us * _MICROSECOND
+def _moment(us: int) -> datetime:
+    return _EPOCH + us * _MICROSECOND
+
+
+def _too_early(moment: int, whole_from_us: int) -> RequestError:
     return RequestError(
-        f"the question is of {as_of:%Y-%m-%dT%H:%M:%SZ}; memory reaches back to questions of "
-        f"{whole_from:%Y-%m-%dT%H:%M:%SZ}.",
+        f"the question is of {_moment(moment):%Y-%m-%dT%H:%M:%SZ}; memory reaches back to questions of "
+        f"{_moment(whole_from_us):%Y-%m-%dT%H:%M:%SZ}.",
         status=422,
         hint="Older rows have batch scores in the lake.",
     )

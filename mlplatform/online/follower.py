@@ -19,6 +19,7 @@ from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError, FeatureError, MlplatformError
 from mlplatform.online.event_rows import EventRows, microseconds
 from mlplatform.stages.preparation.online import OnlineFeatures
+from mlplatform.stores.entities import Entities
 from mlplatform.stores.online import OnlineStore
 
 _LOG = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class Target:
     unreadable: int = 0
     trouble: str = ""
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
+    entities: Entities | None = None
+    """Told of every row too, where questions may name their entity only."""
 
     def apply(self, stream: str, document: bytes, time: datetime) -> None:
         """Take one event; one that cannot be read is counted, logged and left out."""
@@ -53,6 +56,8 @@ class Target:
             found = self.rows.read(stream, document)
             if found is not None:
                 self.features.event(*found)
+                if self.entities is not None:
+                    self.entities.take(*found)
                 self.applied += 1
                 if time <= self.clock() + AHEAD:
                     self.newest_us = max(self.newest_us, microseconds(time) or 0)

@@ -3,26 +3,39 @@
 `application` puts the scoring routes in front of it. It must not be on the path of a scoring request.
 """
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version as installed
 from typing import Any
 
-from fastapi import FastAPI, Request
+import anyio.to_thread
+from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
-from mlplatform.errors import RequestError
-from mlplatform.online import inference
+from mlplatform.online.batch_http import BatchScores, add_batch_scores
+from mlplatform.online.bundle import Bundle, OnServed
+from mlplatform.online.delivery.delivery import Delivery
+from mlplatform.online.delivery.delivery_http import RecentFirst, add_delivery
+from mlplatform.online.deployed import Deployed
+from mlplatform.online.documented import documented
+from mlplatform.online.gate import Gate
+from mlplatform.online.graceful import BEFORE_SHUTDOWN
 from mlplatform.online.openapi import described
+from mlplatform.online.protocol_http import add_protocol
+from mlplatform.online.refusals import add_refusals
 from mlplatform.online.releases import Releases
-from mlplatform.online.replies import sentence
+from mlplatform.online.replies import ASGIApp
+from mlplatform.online.rpc import ScoringRpc
 from mlplatform.online.scoring_app import ScoringApp
 from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
 from mlplatform.online.splits import Splits
 from mlplatform.online.splits_http import add_splits
+from mlplatform.online.statistics import Statistics
+from mlplatform.online.version import Version
 
 _NAME = "mlplatform"
 
@@ -33,96 +46,122 @@ def application(
     poll_seconds: float = 1.0,
     served: ServedLog | None = None,
     splits: Splits | None = None,
-) -> ScoringApp:
+    worker: int = 0,
+    gate: Gate | None = None,
+    batch_scores: BatchScores | None = None,
+    delivery: Delivery | None = None,
+    rpc_broker: str = "",
+) -> ASGIApp:
     """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does).
 
     With `served` every answer to facts is logged, from the start to the end of the lifespan; with `splits`
-    the stored questions can be divided.
+    the stored questions can be divided; with `batch_scores` days can be scored in the background; with
+    `delivery` answers are looked up, streamed and pushed; `rpc_broker` is the URL of a broker over which
+    questions come too. `worker` is the number of this process, which its status names.
     """
-    service = ScoringService(releases, served.add if served else None)
-    app = _app(service, poll_seconds, served)
+    on_served: OnServed | None = served.add if served else None
+    if delivery is not None:
+        on_served = delivery.beside(on_served or _unlogged)
+    service = ScoringService(releases, on_served, served.settled if served else None)
+    statistics, rpc = Statistics(), ScoringRpc(service, rpc_broker) if rpc_broker else None
+    app = _app(service, poll_seconds, _Beside(served, delivery, rpc), worker, statistics)
+    keys = gate is not None and gate.ring is not None
+    app.openapi = lambda: documented(app, keys=keys, document=described(_document(app), _bundles(releases)))  # type: ignore[method-assign]
     if splits:
         add_splits(app, splits)
-    return ScoringApp(service, app)
+    if batch_scores:
+        add_batch_scores(app, batch_scores)
+    otherwise: ASGIApp = app
+    if delivery is not None:
+        add_delivery(app, delivery, lambda: {*releases.known, *releases.current})
+        otherwise = RecentFirst(delivery.recent, app)
+    whole = ScoringApp(service, otherwise, statistics, delivery.callbacks if delivery else None)
+    return gate.around(whole) if gate else whole
 
 
-def _app(service: ScoringService, poll_seconds: float, served: ServedLog | None) -> FastAPI:
+@dataclass(frozen=True)
+class _Beside:
+    """What goes on beside the answers, from the start of the service to its end."""
+
+    served: ServedLog | None
+    delivery: Delivery | None
+    rpc: ScoringRpc | None
+
+    def start(self) -> None:
+        for part in (self.served, self.delivery, self.rpc):
+            if part is not None:
+                part.start()
+
+    def end_streams(self) -> None:
+        if self.delivery is not None:
+            self.delivery.end_streams()
+
+    async def stop(self) -> None:
+        if self.rpc is not None:
+            await self.rpc.stop()
+        if self.delivery is not None:
+            await self.delivery.stop()
+        if self.served is not None:
+            await anyio.to_thread.run_sync(self.served.close)
+
+    def status(self) -> dict[str, Any]:
+        parts = {"served": self.served, "delivery": self.delivery, "rpc": self.rpc}
+        return {name: part.status() for name, part in parts.items() if part is not None}
+
+
+def _unlogged(types: Any, facts: Any, row: Any, answer: Any) -> None:
+    """Where no log of what was served is kept."""
+
+
+def _app(
+    service: ScoringService,
+    poll_seconds: float,
+    beside: _Beside,
+    worker: int,
+    statistics: Statistics,
+) -> FastAPI:
     releases = service.releases
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         if poll_seconds:
             releases.start(poll_seconds)
-        if served:
-            served.start()
-        yield
+        beside.start()
+        yield {BEFORE_SHUTDOWN: beside.end_streams}
         releases.stop()
-        if served:
-            served.close()
+        await beside.stop()
 
     app = FastAPI(title="mlplatform scoring", version=installed(_NAME), lifespan=lifespan, redoc_url=None)
-    app.openapi = lambda: described(_document(app), releases.current)  # type: ignore[method-assign]
-    app.add_exception_handler(RequestError, _refused)
-    app.add_exception_handler(HTTPException, _http_error)
-    _add_health(app, releases, served)
-    _add_models(app, service)
+    add_refusals(app)
+    _add_health(app, releases, beside, worker)
+    add_protocol(app, service, statistics)
     return app
 
 
-def _add_health(app: FastAPI, releases: Releases, served: ServedLog | None) -> None:
+def _add_health(app: FastAPI, releases: Releases, beside: _Beside, worker: int) -> None:
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, bool]:
         return {"live": True}
 
     @app.get("/health/ready", tags=["health"], summary="At least one use case can be scored")
     async def ready() -> JSONResponse:
-        return _ready(releases, problems=True)
-
-    @app.get("/v2/health/live", tags=["open inference protocol"], summary="The process answers")
-    async def v2_live() -> dict[str, bool]:
-        return {"live": True}
-
-    @app.get("/v2/health/ready", tags=["open inference protocol"], summary="At least one model is ready")
-    async def v2_ready() -> JSONResponse:
-        return _ready(releases, problems=False)
+        return _ready(releases)
 
     @app.get("/v1/status", tags=["health"], summary="What is in use, what is in memory, what is wrong")
     async def status() -> dict[str, Any]:
-        return _status(releases) | ({"served": served.status()} if served else {})
+        process = {"worker": {"number": worker, "pid": os.getpid()}} if worker else {}
+        return _status(releases) | beside.status() | process
 
 
-def _add_models(app: FastAPI, service: ScoringService) -> None:
-    tags: list[Any] = ["open inference protocol"]
-
-    @app.get("/v2", tags=tags, summary="Server metadata")
-    @app.get("/v2/", include_in_schema=False)
-    async def server() -> dict[str, Any]:
-        return {"name": _NAME, "version": installed(_NAME), "extensions": []}
-
-    @app.get("/v2/models/{use_case}", tags=tags, summary="Metadata of the release in use")
-    @app.get("/v2/models/{use_case}/versions/{version}", tags=tags, summary="Metadata of a version")
-    async def model(use_case: str, version: str | None = None) -> dict[str, Any]:
-        return inference.metadata(service.bundle(use_case, version))
-
-    @app.get("/v2/models/{use_case}/ready", tags=tags, summary="Whether a use case can be scored")
-    @app.get("/v2/models/{use_case}/versions/{version}/ready", tags=tags, summary="Whether a version can")
-    async def model_ready(use_case: str, version: str | None = None) -> JSONResponse:
-        try:
-            service.bundle(use_case, version)
-        except RequestError as error:
-            content = {"name": use_case[:100], "ready": False, "error": sentence(error)}
-            return JSONResponse(content, error.status)
-        return JSONResponse({"name": use_case, "ready": True})
-
-
-def _ready(releases: Releases, *, problems: bool) -> JSONResponse:
+def _ready(releases: Releases) -> JSONResponse:
     ready = bool(releases.current)
-    content: dict[str, Any] = {"ready": ready}
-    if problems:
-        nothing = "" if ready or releases.known else "No use case has a candidate yet. Run `mlplatform run`."
-        serving = {name: bundle.release.version for name, bundle in releases.current.items()}
-        content |= {"serving": serving, "trouble": releases.trouble or nothing}
-        content["problems"] = dict(releases.problems)
+    nothing = "" if ready or releases.known else "No use case has a candidate yet. Run `mlplatform run`."
+    content: dict[str, Any] = {
+        "ready": ready,
+        "serving": {name: deployed.bundle.release.version for name, deployed in releases.current.items()},
+        "trouble": releases.trouble or nothing,
+        "problems": dict(releases.problems),
+    }
     return JSONResponse(content, 200 if ready else 503)
 
 
@@ -131,7 +170,8 @@ def _status(releases: Releases) -> dict[str, Any]:
     use_cases: dict[str, Any] = {}
     for name in sorted({*releases.known, *current}):
         use_cases[name] = {"ready": name in current, "problem": problems.get(name, "")}
-        if bundle := current.get(name):
+        if deployed := current.get(name):
+            bundle = deployed.bundle
             release, memory = bundle.release, bundle.memory
             use_cases[name] |= {
                 "version": release.version,
@@ -146,20 +186,32 @@ def _status(releases: Releases) -> dict[str, Any]:
                     "rows": dict(memory.rows),
                 },
                 "stream": releases.stream.status(name, memory) if releases.stream else {},
+                "roles": _roles(deployed),
+                "versions": {str(n): each.status() for n, each in sorted(deployed.versions.items())},
             }
     return {"ready": bool(current), "trouble": releases.trouble, "use_cases": use_cases}
 
 
+def _bundles(releases: Releases) -> dict[str, Bundle]:
+    return {name: deployed.bundle for name, deployed in releases.current.items()}
+
+
+def _roles(deployed: Deployed) -> dict[str, Any]:
+    """Which version is what."""
+
+    def number(version: Version | None) -> int | None:
+        return version.bundle.release.version if version else None
+
+    return {
+        "champion": number(deployed.champion),
+        "previous": [number(version) for version in deployed.previous],
+        "canary": number(deployed.canary),
+        "share": deployed.share,
+        "shadow": number(deployed.shadow),
+        "batch_scores": len(deployed.precomputed.scores) if deployed.precomputed else 0,
+        "constant": deployed.policy.constant,
+    }
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     return get_openapi(title=app.title, version=app.version, routes=app.routes)
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, RequestError) else 500
-    text = sentence(error) if isinstance(error, RequestError) else "an internal error"
-    return JSONResponse({"error": text}, status)
-
-
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
-    status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "error")
-    return JSONResponse({"error": f"{text}. The routes are described at /docs."}, status)

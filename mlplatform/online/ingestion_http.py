@@ -12,13 +12,15 @@ from typing import Any
 import anyio
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from starlette.exceptions import HTTPException
 
 from mlplatform.errors import RequestError
 from mlplatform.online.acceptor import Acceptor
 from mlplatform.online.archiver import Archiver
+from mlplatform.online.documented import documented
 from mlplatform.online.events import BODY_CAP, read_events
-from mlplatform.online.replies import read_body, sentence
+from mlplatform.online.gate import Gate
+from mlplatform.online.refusals import add_refusals
+from mlplatform.online.replies import ASGIApp, read_body
 
 BODY_SECONDS = 30.0
 """How long a sender may take to send a body, which holds room meanwhile."""
@@ -57,17 +59,22 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 
 def application(
-    acceptor: Acceptor, archivers: Sequence[Archiver] = (), *, lifespan: Lifespan | None = None
-) -> FastAPI:
+    acceptor: Acceptor,
+    archivers: Sequence[Archiver] = (),
+    *,
+    lifespan: Lifespan | None = None,
+    gate: Gate | None = None,
+) -> ASGIApp:
     """The whole service; `archivers` are only looked at, whoever runs them gives `lifespan`."""
     app = FastAPI(
         title="mlplatform ingestion", version=installed("mlplatform"), lifespan=lifespan, redoc_url=None
     )
-    app.add_exception_handler(RequestError, _refused)
-    app.add_exception_handler(HTTPException, _http_error)
+    add_refusals(app)
     _add_events(app, acceptor)
     _add_health(app, acceptor, archivers)
-    return app
+    keys = gate is not None and gate.ring is not None
+    app.openapi = lambda: documented(app, keys=keys)  # type: ignore[method-assign]
+    return gate.around(app) if gate else app
 
 
 def _add_events(app: FastAPI, acceptor: Acceptor) -> None:
@@ -145,17 +152,3 @@ def _stream(acceptor: Acceptor, archiver: Archiver | None, key: tuple[str, str])
         "accepted": acceptor.accepted[key],
         "refused": acceptor.refused[key],
     }
-
-
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, RequestError):
-        return JSONResponse({"error": "an internal error"}, 500)
-    headers = {"retry-after": "1"} if error.status in (429, 503) else {}
-    if error.status in (408, 413):
-        headers["connection"] = "close"  # the rest of the body would be taken for the next request
-    return JSONResponse({"error": sentence(error)}, error.status, headers)
-
-
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
-    status, text = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "error")
-    return JSONResponse({"error": f"{text}. The routes are described at /docs."}, status)

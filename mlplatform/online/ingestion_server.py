@@ -18,8 +18,10 @@ from mlplatform.errors import ConfigurationError, MlplatformError
 from mlplatform.online.acceptor import Acceptor
 from mlplatform.online.archiver import Archiver
 from mlplatform.online.background import Background
+from mlplatform.online.gate import Gate
 from mlplatform.online.ingestion_http import application
-from mlplatform.online.server import config_of, listen
+from mlplatform.online.listening import listen
+from mlplatform.online.server import config_of
 from mlplatform.stores.lake import Lake, Table
 from mlplatform.stores.raw import RawStore
 
@@ -50,7 +52,8 @@ def serve(settings: Settings, streams: Streams, *, archive_seconds: float = 5.0)
             for name, names in streams.items()
         ]
         background = Background("archiver", archivers)
-        app = application(Acceptor(bus, streams), archivers, lifespan=background.lifespan)
+        gate = Gate.from_settings(settings)
+        app = application(Acceptor(bus, streams), archivers, lifespan=background.lifespan, gate=gate)
         config = config_of(app)
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Answers of many rows that are one: a ranked list of alternatives, a forecast of a series.
+"""Questions of many rows whose answer is one: a ranked list of alternatives, a forecast of a series.
 
 Every row is answered by itself, with an id of its own, so that it can be logged, compared with batch and
 traced like any other. It must not know HTTP.
@@ -8,71 +8,58 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from mlplatform.errors import RequestError
-from mlplatform.online.bundle import Bundle, OnServed
-from mlplatform.online.facts import Facts, not_json
-from mlplatform.online.inference import MOST_ROWS
+from mlplatform.online.bundle import Bundle
+from mlplatform.online.facts import Facts
+from mlplatform.online.question import Rows, rows_of
 from mlplatform.stages.scoring.score import Answer, Listing, Place, places
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
-
-def is_list(body: bytes) -> bool:
-    """Whether a JSON body is an array."""
-    return body.lstrip()[:1] == b"["
-
-
-def ranked(bundle: Bundle, body: bytes, served: OnServed | None = None) -> Listing:
+def ranked(body: bytes) -> Rows[Listing]:
     """The alternatives in a JSON array of facts, the best first; those of equal scores in order of their key.
 
-    Raises
-    ------
-    RequestError
-        400 for no alternatives, too many, or such as are not of one list; as `Bundle.answer`.
+    RequestError 400 for no alternatives, too many, or such as are not of one list.
     """
-    try:
-        items = _raw_rows(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from error
-    if bundle.output.kind != "ranked_list":
-        raise RequestError(
-            f"got a list of {len(items)} rows; {bundle.release.use_case!r} gives a {bundle.output.kind} for "
-            "one row.",
-            hint="Send one JSON object of facts.",
-        )
-    if not 1 <= len(items) <= MOST_ROWS:
-        raise RequestError(f"got {len(items)} alternatives; allowed: 1 to {MOST_ROWS}.")
-    rows = sorted((bundle.facts.json(bytes(item)) for item in items), key=_in_order(bundle))
-    shared = _shared(bundle, rows)
-    answers = [bundle.answer(row, served) for row in rows]
-    ranks = places([answer.score for answer in answers])
-    placed = [
-        _place(bundle, rank, row, answer) for rank, row, answer in zip(ranks, rows, answers, strict=True)
-    ]
-    return _listing(bundle, shared, answers[0], sorted(placed, key=lambda each: each.place))
+
+    def read(bundle: Bundle) -> list[Facts]:
+        rows = sorted(rows_of(bundle, body), key=_in_order(bundle))
+        _check_shared(bundle, rows)
+        return rows
+
+    def form(bundle: Bundle, rows: list[Facts], answers: list[Answer]) -> Listing:
+        ranks = places([answer.score for answer in answers])
+        placed = [
+            _place(bundle, rank, row, answer) for rank, row, answer in zip(ranks, rows, answers, strict=True)
+        ]
+        shared = _spelled(bundle, rows[0], bundle.output.by)
+        return _listing(shared, answers[0], sorted(placed, key=lambda each: each.place))
+
+    return Rows(read, form)
 
 
-def forecast(bundle: Bundle, facts: Facts, served: OnServed | None = None) -> Listing:
+def forecast(read_series: Callable[[Bundle], Facts]) -> Rows[Listing]:
     """Every step of a forecast from the facts of one series and one start.
 
-    Raises
-    ------
-    RequestError
-        400 if the start is missing; as `Bundle.answer`.
+    RequestError 400 if the start is missing.
     """
-    output = bundle.output
-    start = facts[output.start]
-    if start is None:
-        raise RequestError(f"{output.start!r} is missing; it says from which moment the forecast runs.")
-    step_us = output.step_us
-    rows = [{**facts, output.time: start + step * step_us} for step in range(output.steps)]
-    answers = [bundle.answer(row, served) for row in rows]
-    placed = [_place(bundle, at + 1, rows[at], answers[at]) for at in range(output.steps)]
-    return _listing(bundle, _spelled(bundle, facts, output.together), answers[0], placed)
+
+    def read(bundle: Bundle) -> list[Facts]:
+        output, facts = bundle.output, read_series(bundle)
+        start = facts[output.start]
+        if start is None:
+            raise RequestError(f"{output.start!r} is missing; it says from which moment the forecast runs.")
+        return [{**facts, output.time: start + step * output.step_us} for step in range(output.steps)]
+
+    def form(bundle: Bundle, rows: list[Facts], answers: list[Answer]) -> Listing:
+        placed = [
+            _place(bundle, step, row, answer)
+            for step, (row, answer) in enumerate(zip(rows, answers, strict=True), start=1)
+        ]
+        return _listing(_spelled(bundle, rows[0], bundle.output.together), answers[0], placed)
+
+    return Rows(read, form)
 
 
 def _in_order(bundle: Bundle) -> Callable[[Facts], Any]:
@@ -81,7 +68,7 @@ def _in_order(bundle: Bundle) -> Callable[[Facts], Any]:
     return lambda row: [(row[name] is not None, row[name]) for name in key]
 
 
-def _shared(bundle: Bundle, rows: Sequence[Facts]) -> dict[str, Any]:
+def _check_shared(bundle: Bundle, rows: Sequence[Facts]) -> None:
     by = bundle.output.by
     for row in rows:
         for name in by:
@@ -90,7 +77,6 @@ def _shared(bundle: Bundle, rows: Sequence[Facts]) -> dict[str, Any]:
                     f"the rows have different values of {name!r}; those of one list share {', '.join(by)}.",
                     hint="Ask for one list in one request.",
                 )
-    return _spelled(bundle, rows[0], by)
 
 
 def _place(bundle: Bundle, place: int, row: Facts, answer: Answer) -> Place:
@@ -104,16 +90,18 @@ def _place(bundle: Bundle, place: int, row: Facts, answer: Answer) -> Place:
     )
 
 
-def _listing(bundle: Bundle, shared: dict[str, Any], first: Answer, placed: list[Place]) -> Listing:
-    release = bundle.release
+def _listing(shared: dict[str, Any], first: Answer, placed: list[Place]) -> Listing:
     return Listing(
-        use_case=release.use_case,
-        model=release.model,
-        version=release.version,
-        digest=release.digest,
-        feature_set=bundle.feature_set_id,
-        kind=bundle.output.kind,
+        use_case=first.use_case,
+        model=first.model,
+        version=first.version,
+        digest=first.digest,
+        feature_set=first.feature_set,
+        kind=first.kind,
         as_of=first.as_of,
+        link=first.link,
+        features_age_s=first.features_age_s,
+        late=first.late,
         facts=shared,
         places=placed,
     )

@@ -22,8 +22,13 @@ from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, NotFound
 from mlplatform.online.background import Background
+from mlplatform.online.documented import documented
+from mlplatform.online.gate import Gate
+from mlplatform.online.listening import listen
 from mlplatform.online.preparation import Preparation
-from mlplatform.online.server import config_of, listen
+from mlplatform.online.refusals import add_refusals
+from mlplatform.online.replies import ASGIApp
+from mlplatform.online.server import config_of
 from mlplatform.online.streams import Streams, published
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.online import OnlineStore, open_online_store, shared
@@ -55,7 +60,7 @@ def serve(settings: Settings, use_cases: Sequence[str], *, partition: int = 0, o
             store = _shared(settings, streams)
             made = Preparation(bus, lake, streams, locks=locks, partition=partition, of=of, shared=store)
             preparations.append(stack.enter_context(closing(made)))
-        app = application(preparations)
+        app = application(preparations, Gate.from_settings(settings))
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
@@ -68,10 +73,11 @@ def _shared(settings: Settings, streams: Streams) -> OnlineStore | None:
     return open_online_store(settings.online_store, streams.features(), streams.use_case)
 
 
-def application(preparations: Sequence[Preparation]) -> FastAPI:
+def application(preparations: Sequence[Preparation], gate: Gate | None = None) -> ASGIApp:
     """Health and status; its lifespan runs the preparations."""
     background = Background("preparation", preparations)
     app = FastAPI(title="mlplatform preparation", lifespan=background.lifespan, redoc_url=None)
+    add_refusals(app)
 
     @app.get("/health/live", tags=["health"], summary="The process answers")
     async def live() -> dict[str, bool]:
@@ -86,7 +92,9 @@ def application(preparations: Sequence[Preparation]) -> FastAPI:
     async def status() -> dict[str, Any]:
         return {"use_cases": {each.use_case: _status(each) for each in preparations}}
 
-    return app
+    keys = gate is not None and gate.ring is not None
+    app.openapi = lambda: documented(app, keys=keys)  # type: ignore[method-assign]
+    return gate.around(app) if gate else app
 
 
 def _status(preparation: Preparation) -> dict[str, Any]:

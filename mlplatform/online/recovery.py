@@ -56,7 +56,7 @@ def target_of(lake: Lake, streams: Streams, memory: Memory) -> Target:
     """
     features, use_case = memory.features, streams.use_case
     rows = EventRows(streams, features.feature_set, schemas(lake, use_case, features.feature_set))
-    target = Target(use_case, features, rows)
+    target = Target(use_case, features, rows, entities=memory.entities)
     since = horizon(features.feature_set, memory.whole_from_us or 0)
     found = archived(lake, use_case, sorted(streams.streams), since)
     for event in found.events():

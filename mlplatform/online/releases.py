@@ -1,7 +1,7 @@
-"""Follows the champion history: loads each new release beside the old one, then swaps one reference.
+"""Follows the histories of releases and aliases: loads what is new beside the old, then swaps one reference.
 
-A thread polls once a second. A release that cannot be loaded stays out, the old one serves on, and
-`problems` says why. It must not answer requests; who answers reads `current`, and never a lock.
+A thread looks once a second, and at once when it is woken. What cannot be loaded stays out, the old one
+serves on, and `problems` says why. It must not answer requests; who answers reads `current`, and no lock.
 """
 
 import logging
@@ -9,31 +9,32 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from mlplatform.crosscutting.bus import open_bus
+from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import MlplatformError, NotFound, ServiceError
-from mlplatform.online.bundle import Bundle, open_bundle
+from mlplatform.errors import MlplatformError, RequestError
+from mlplatform.online.deployed import Deployed
+from mlplatform.online.loading import Loader
 from mlplatform.online.recovery import StreamFollowing
-from mlplatform.online.replies import sentence
+from mlplatform.online.replies import sentence, shown
+from mlplatform.online.watch import Watch
+from mlplatform.stages.deployment.alias import Deployment
 from mlplatform.stages.deployment.release import Release
-from mlplatform.stages.preparation.declarations import FeatureSet
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
-from mlplatform.stores.online import open_online_store, shared, without_password
-from mlplatform.stores.warmup import Memory, fingerprint, warm
 
 log = logging.getLogger(__name__)
 
 _USE_CASE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _STARTING = "The service is starting and has not looked for releases yet."
+MOST_LOADED = 8
+"""Versions of a use case that may be loaded by request, beside those with a role."""
 
 
 class Releases:
-    """The bundles in use, by use case.
+    """What is in use, by use case.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ class Releases:
         changes when anything is committed to the lake; cheap.
     stream
         what every warmed memory joins before it is used.
+    open_bus
+        the bus that tells of changes, so that they are seen at once; without one the poll finds them.
     online_store
         URL of the Online Feature Store; one that is shared is asked for every vector, and others fill it.
     retry
@@ -58,27 +61,34 @@ class Releases:
         *,
         lake_stamp: Callable[[], object] = lambda: None,
         stream: StreamFollowing | None = None,
+        open_bus: Callable[[], Bus] | None = None,
         online_store: str = "memory://",
         retry: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.current: Mapping[str, Bundle] = {}
+        self.current: Mapping[str, Deployed] = {}
         """Replaced as a whole, never changed: read it once per request."""
         self.problems: Mapping[str, str] = {}
-        """Per use case why its newest release, or any, is not in use."""
+        """Per use case why what its history says, or a part of it, is not in use."""
         self.known: tuple[str, ...] = ()
+        self.refused = 0
+        """Attempts to load a champion that failed."""
         self.trouble = _STARTING
         """What keeps the service as a whole from following releases; empty if nothing does."""
         self.stream = stream
         """Brings events into the memories in use; None where nothing is followed."""
-        self._lake, self._candidates, self._use_cases = lake, candidates, use_cases
-        self._open_champions, self._online_store = open_champions, online_store
+        self.watch = Watch(open_bus, self.wake) if open_bus else None
+        """Hears of changes; None where only the poll finds them."""
+        self._loader = Loader(lake, candidates, stream, online_store)
+        self._use_cases, self._open_champions = use_cases, open_champions
         self._champions: ChampionStore | None = None
         self._lake_stamp, self._retry, self._clock = lake_stamp, retry, clock
         self._stamp: object = None
         self._stamps: dict[str, object] = {}
         self._failed: dict[str, tuple[int, float]] = {}
-        self._stopped = threading.Event()
+        self._asked_for: dict[str, dict[int, Release]] = {}
+        self._polling = threading.RLock()
+        self._woken, self._stopped = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -92,121 +102,187 @@ class Releases:
             lambda: sorted({*use_cases, *_with_candidates(settings.candidates)}),
             lake_stamp=lambda: _stamp_of(settings.lake_catalog),
             stream=StreamFollowing(settings.home, lake, lambda: open_bus(settings.broker_url)),
+            open_bus=lambda: open_bus(settings.broker_url),
             online_store=settings.online_store,
         )
 
     def poll(self) -> None:
-        """Look once: load what is new, drop nothing."""
-        try:
-            self._champions = self._champions or self._open_champions()
-            self.known = tuple(self._use_cases())
-            stamp, before = self._lake_stamp(), self._stamp
-            self._stamp = stamp
-            for use_case in self.known:
-                self._tell(use_case, self._problem(self._champions, use_case, settled=stamp == before))
-            self.trouble = ""
-            if self.stream is not None:
-                self.stream.follower.retain(bundle.memory.features for bundle in self.current.values())
-        except (MlplatformError, OSError) as error:
-            self.trouble = sentence(error) if isinstance(error, MlplatformError) else str(error)
+        """Look once: load what is new, drop nothing that serves."""
+        with self._polling:
+            try:
+                champions = self._champions = self._champions or self._open_champions()
+                self.known = tuple(self._use_cases())
+                stamp, before = self._lake_stamp(), self._stamp
+                self._stamp, newest = stamp, champions.newest()
+                for use_case in self.known:
+                    number = newest.get(use_case, 0)
+                    self._tell(use_case, self._problem(champions, use_case, number, settled=stamp == before))
+                self.trouble = ""
+                self._let_go()
+            except (MlplatformError, OSError) as error:
+                self.trouble = sentence(error) if isinstance(error, MlplatformError) else str(error)
+
+    def load(self, use_case: str, version: int) -> None:
+        """Load a released version beside those in use, so that it can be asked for; may take seconds.
+
+        Raises
+        ------
+        RequestError
+            404 for an unknown use case or version, 409 for too many; 503 if it cannot be loaded.
+        """
+        with self._polling:
+            self._in_use(use_case)
+            release, asked_for = self._released(use_case, version), self._asked_for.setdefault(use_case, {})
+            if len(asked_for) >= MOST_LOADED and version not in asked_for:
+                raise RequestError(
+                    f"{MOST_LOADED} versions are loaded already.", status=409, hint="Unload one."
+                )
+            asked_for[version] = release
+            self._look_again(use_case)
+            if version not in self._in_use(use_case).versions:
+                asked_for.pop(version, None)
+                problem = self.problems.get(use_case, "it cannot be loaded.")
+                self._look_again(use_case)
+                raise RequestError(problem, status=503)
+
+    def unload(self, use_case: str, version: int) -> None:
+        """Let go of a version that was loaded by request.
+
+        Raises
+        ------
+        RequestError
+            404 for an unknown use case or one that is not loaded; 409 for a version that has a role, as the
+            champion does.
+        """
+        with self._polling:
+            deployed = self._in_use(use_case)
+            if self._asked_for.get(use_case, {}).pop(version, None) is None:
+                has_role = version in deployed.versions
+                raise RequestError(
+                    f"version {version} of {use_case!r} "
+                    + ("has a role: it is not let go by request." if has_role else "is not loaded."),
+                    status=409 if has_role else 404,
+                    hint="Roles are changed with `mlplatform promote`, `rollback`, `canary` and `shadow`.",
+                )
+            self._look_again(use_case)
+
+    def wake(self) -> None:
+        """Have the thread look now."""
+        self._woken.set()
 
     def start(self, seconds: float = 1.0) -> None:
         """Poll in a thread until `stop`."""
         self._stopped.clear()
         self._thread = threading.Thread(target=self._run, args=(seconds,), name="releases", daemon=True)
         self._thread.start()
+        if self.watch is not None:
+            self.watch.start()
 
     def stop(self) -> None:
-        """End the thread; one that is loading ends with the process."""
+        """End the thread, and the processes of models; one that is loading ends with the process."""
         self._stopped.set()
+        self._woken.set()
+        if self.watch is not None:
+            self.watch.stop()
         if self._thread is not None:
             self._thread.join(timeout=2.0)
         if self.stream is not None:
             self.stream.follower.stop()
+        for deployed in self.current.values():
+            for version in deployed.versions.values():
+                version.retire()
 
     def _run(self, seconds: float) -> None:
-        while True:
+        while not self._stopped.is_set():
+            self._woken.clear()
             self.poll()
-            if self._stopped.wait(seconds):
-                return
+            self._woken.wait(seconds)
 
-    def _problem(self, champions: ChampionStore, use_case: str, *, settled: bool) -> str:
-        """Why the champion is not in use, after having tried; empty if it is."""
-        release = champions.champion(use_case)
-        if release is None:
+    def _problem(self, champions: ChampionStore, use_case: str, number: int, *, settled: bool) -> str:
+        """Why what the history says is not in use, after having tried; empty if it is."""
+        if not number:
             return f"No champion of {use_case!r} was released yet. Run `mlplatform run {use_case}` first."
-        version, again_at = self._failed.get(use_case, (0, 0.0))
-        if version == release.version and self._clock() < again_at:
+        failed, again_at = self._failed.get(use_case, (0, 0.0))
+        if failed == number and self._clock() < again_at:
+            return self.problems.get(use_case, "")
+        present = self.current.get(use_case)
+        if present is not None and present.number == number and failed != number:
+            return self._refresh(use_case, present, settled=settled)
+        deployment = champions.deployment(use_case)
+        assert deployment is not None  # it has changes, and the first of them is a promotion
+        try:
+            problem = self._follow(deployment, present)
+        except MlplatformError as error:
+            self.refused += 1
+            problem = f"Release {deployment.champion.version} is not in use: {sentence(error)}"
+        if problem:
+            self._failed[use_case] = (number, self._clock() + self._retry)
+        else:
+            self._failed.pop(use_case, None)
+        return problem
+
+    def _follow(self, deployment: Deployment, present: Deployed | None) -> str:
+        """Use what a deployment names; what of it cannot be used, beside the champion."""
+        release = deployment.champion
+        asked_for = self._asked_for.get(release.use_case, {})
+        loaded = self._loader.load(deployment, present, list(asked_for.values()))
+        self._swap(release.use_case, loaded.deployed)
+        log.info("%s: release %d (%s) is in use", release.use_case, release.version, release.digest[:12])
+        return " ".join(loaded.troubles)
+
+    def _refresh(self, use_case: str, present: Deployed, *, settled: bool) -> str:
+        """Take in new rows of the lake; one that is being written to is read when the writing pauses."""
+        if not settled or self._stamps.get(use_case) == self._stamp:
             return self.problems.get(use_case, "")
         try:
-            self._follow(release, settled=settled)
+            fresh = self._loader.refreshed(present)
         except MlplatformError as error:
-            self._failed[use_case] = (release.version, self._clock() + self._retry)
-            return f"Release {release.version} is not in use: {sentence(error)}"
-        self._failed.pop(use_case, None)
+            return f"New rows of the lake are not in use: {sentence(error)}"
+        if fresh is not present:
+            self._swap(use_case, fresh)
+        self._stamps[use_case] = self._stamp
         return ""
+
+    def _swap(self, use_case: str, deployed: Deployed) -> None:
+        before = self.current.get(use_case)
+        self.current = {**self.current, use_case: deployed}
+        self._stamps[use_case] = self._stamp
+        if before is not None:
+            for number, version in before.versions.items():
+                if number not in deployed.versions:
+                    version.retire()
+
+    def _let_go(self) -> None:
+        """Follow the stream for no memory that is not in use any more."""
+        if self.stream is not None:
+            versions = (v for deployed in self.current.values() for v in deployed.versions.values())
+            self.stream.follower.retain(version.bundle.memory.features for version in versions)
+
+    def _look_again(self, use_case: str) -> None:
+        """Load what is to be in use of a use case; what is loaded stays loaded."""
+        self._failed[use_case] = (self._in_use(use_case).number, 0.0)
+        self.poll()
+
+    def _in_use(self, use_case: str) -> Deployed:
+        found = self.current.get(use_case)
+        if found is None:
+            known = ", ".join(self.current) or "none"
+            raise RequestError(f"got use case {shown(use_case)}; in use: {known}.", status=404)
+        return found
+
+    def _released(self, use_case: str, version: int) -> Release:
+        history = self._champions.history(use_case) if self._champions else ()
+        if not 1 <= version <= len(history):
+            raise RequestError(
+                f"got version {version} of {use_case!r}; released: 1 to {len(history)}.", status=404
+            )
+        return history[version - 1]
 
     def _tell(self, use_case: str, problem: str) -> None:
         if problem and problem != self.problems.get(use_case):
             log.warning("%s: %s", use_case, problem)
         others = {name: text for name, text in self.problems.items() if name != use_case}
         self.problems = {**others, use_case: problem} if problem else others
-
-    def _follow(self, release: Release, *, settled: bool) -> None:
-        try:
-            new = self._newer(release, self.current.get(release.use_case), settled=settled)
-        except MlplatformError:
-            raise
-        except Exception as error:
-            log.exception("%s: release %d cannot be loaded", release.use_case, release.version)
-            # A file that breaks a library must not end the thread that would pick up the next release.
-            raise ServiceError(
-                f"loading failed: {type(error).__name__}: {str(error)[:300]}.",
-                hint="This is a defect; the log has the details.",
-            ) from error
-        if new is not None:
-            self.current = {**self.current, release.use_case: new}
-            log.info("%s: release %d (%s) is in use", release.use_case, release.version, release.digest[:12])
-
-    def _newer(self, release: Release, bundle: Bundle | None, *, settled: bool) -> Bundle | None:
-        """The bundle to put in the place of `bundle`; None if that one is still right."""
-        if bundle is None or bundle.release.version != release.version:
-            return open_bundle(
-                release, self._candidates, lambda wanted: self._memory(release, wanted, bundle)
-            )
-        # A lake that is being written to is read when the writing pauses, not once per commit.
-        if not settled or self._stamps.get(release.use_case) == self._stamp:
-            return None
-        memory = self._memory(release, bundle.fitted.feature_set, bundle)
-        return None if memory is bundle.memory else replace(bundle, memory=memory)
-
-    def _memory(self, release: Release, feature_set: FeatureSet, bundle: Bundle | None) -> Memory:
-        """A warmed memory: that of the bundle in use if it remembers the same rows for the same features."""
-        use_case, stamp = release.use_case, self._stamp
-        same = bundle is not None and bundle.fitted.feature_set == feature_set
-        if same and bundle is not None:
-            printed = fingerprint(self._lake, use_case, feature_set)
-            if printed == bundle.memory.fingerprint:
-                self._stamps[use_case] = stamp
-                return bundle.memory
-        if shared(self._online_store):
-            memory = self._shared(use_case, feature_set)
-        else:
-            memory = warm(self._lake, use_case, feature_set)
-        if self.stream is not None and not shared(self._online_store):
-            self.stream.join(use_case, memory)
-        self._stamps[use_case] = stamp
-        return memory
-
-    def _shared(self, use_case: str, feature_set: FeatureSet) -> Memory:
-        """The store that others fill: `mlplatform warm`, the asset `replicated`, and the preparation."""
-        store = open_online_store(self._online_store, feature_set, use_case)
-        if store.newest is None:
-            raise NotFound(
-                f"the online store {without_password(self._online_store)} has no rows for {feature_set.id}.",
-                hint=f"Fill it: `mlplatform warm {use_case}`.",
-            )
-        return Memory(store, fingerprint(self._lake, use_case, feature_set), "", None, {})
 
 
 def _with_candidates(folder: Path) -> list[str]:

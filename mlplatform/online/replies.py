@@ -16,6 +16,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+JSON_LENGTH = b"inference-header-content-length"
+"""Header that says how many bytes of a body are JSON, where binary tensors follow."""
 ECHO = 100
 LONGEST_ERROR = 1200
 
@@ -85,4 +87,15 @@ async def send_json(send: Send, status: int, body: bytes) -> None:
     elif status == 405:
         headers.append((b"allow", b"POST"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_tensors(send: Send, body: bytes, json_length: int) -> None:
+    """Answer with `json_length` bytes of JSON and binary tensors behind it, as Triton does."""
+    headers = [
+        (b"content-type", b"application/octet-stream"),
+        (JSON_LENGTH, b"%d" % json_length),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

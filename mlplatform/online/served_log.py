@@ -1,22 +1,24 @@
 """The log of what was served: answers go into a bounded buffer, one thread writes them to the lake.
 
 Whoever answers pays one append. An answer that cannot be kept (the buffer is full, or the lake refuses for
-longer than `patience`) is counted in `lost` and told of in `trouble`. Answers to ready-made features are not
-logged: nothing could be computed again from them. It must not slow down or fail an answer.
+longer than `patience`) is counted in `lost` and told of in `trouble`. It must not slow down or fail an
+answer, unless who is asked wants to wait for the lake (`settled`).
 """
 
+import asyncio
 import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import MlplatformError
+from mlplatform.errors import MlplatformError, RequestError
 from mlplatform.online.replies import sentence
 from mlplatform.stages.preparation.declarations import FactType
 from mlplatform.stages.scoring.score import Answer
@@ -55,9 +57,11 @@ class ServedLog:
         self._write, self._most, self._seconds, self._patience = write, most, seconds, patience
         self._clock = clock
         self._waiting: deque[Served] = deque()
-        self._stop = threading.Event()
+        self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._end: Callable[[], None] = lambda: None
+        self._added, self._done = 0, 0
+        self._settling: deque[tuple[int, int, asyncio.Future[bool], asyncio.AbstractEventLoop]] = deque()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ServedLog":
@@ -73,9 +77,33 @@ class ServedLog:
         """Keep an answer, what was asked (times as µs) and the encoded row; never waits."""
         if len(self._waiting) < self._most:
             self._waiting.append((types, facts, row, answer))
+            self._added += 1
         else:
             self.lost += 1
             self.trouble = self.trouble or f"The buffer of {self._most} answers is full."
+
+    async def settled(self, seconds: float = 10.0) -> None:
+        """Wait until every answer that was added so far is in the lake.
+
+        Raises
+        ------
+        RequestError
+            503 if some of them are not within `seconds`, or are lost.
+        """
+        loop = asyncio.get_running_loop()
+        written: asyncio.Future[bool] = loop.create_future()
+        self._settling.append((self._added, self.lost, written, loop))
+        self._hurry.set()
+        try:
+            kept = await asyncio.wait_for(written, seconds)
+        except TimeoutError:
+            kept = False
+        if not kept:
+            raise RequestError(
+                f"the answer could not be logged: {self.trouble or 'the lake takes too long.'}",
+                status=503,
+                hint="With `serving: {log: async}` answers do not wait for the log.",
+            )
 
     def start(self) -> None:
         """Write in a thread until `close`."""
@@ -86,6 +114,7 @@ class ServedLog:
     def close(self, seconds: float = 5.0) -> None:
         """Write what is left, for about `seconds` at most; what cannot be written by then is lost."""
         self._stop.set()
+        self._hurry.set()
         if self._thread is not None:
             self._thread.join(timeout=seconds)
         else:
@@ -104,9 +133,20 @@ class ServedLog:
             batch = [self._waiting.popleft() for _ in range(min(left, MOST_A_WRITE))]
             left -= len(batch)
             self._keep(batch)
+            self._done += len(batch)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell those who wait for what is done by now."""
+        while self._settling and self._settling[0][0] <= self._done:
+            _, lost, written, loop = self._settling.popleft()
+            with suppress(RuntimeError):  # the loop of one who waited is closed
+                loop.call_soon_threadsafe(_answer, written, self.lost == lost)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        while not self._stop.is_set():
+            self._hurry.wait(self._seconds)
+            self._hurry.clear()
             self.flush()
         self.flush()
 
@@ -130,6 +170,11 @@ class ServedLog:
                 self.written += len(batch)
                 self.trouble = ""
                 return
+
+
+def _answer(written: asyncio.Future[bool], kept: bool) -> None:
+    if not written.done():
+        written.set_result(kept)
 
 
 def _writes(batch: Sequence[Served], partition: str) -> list[Write]:

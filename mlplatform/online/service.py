@@ -1,87 +1,109 @@
 """The scoring service without a transport: a use case and facts in, an answer out.
 
-No lock and no thread hop is on the way: a request reads the reference to one bundle and is answered by that
-one alone. It must not know HTTP; it raises RequestError with the status an HTTP face should use.
+No lock and no thread hop is on the way: a request reads the reference to what is deployed and is answered by
+one version of that alone. It must not know HTTP; it raises RequestError with the status an HTTP face should
+use.
 """
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from mlplatform.errors import RequestError
-from mlplatform.online import inference, listing
+from mlplatform.online import by_entity, listing, question
 from mlplatform.online.bundle import Bundle, OnServed
-from mlplatform.online.inference import InferRequest, InferResponse
+from mlplatform.online.chain import Chain
+from mlplatform.online.deployed import Deployed
+from mlplatform.online.facts import Facts
+from mlplatform.online.inference import InferRequest, InferResponse, Tensors
+from mlplatform.online.question import Question, T
 from mlplatform.online.releases import Releases
 from mlplatform.online.replies import shown
 from mlplatform.stages.scoring.score import Answer, Listing
 
-BREATH = 32
-"""Rows of one request after which others get their turn."""
-
 
 class ScoringService:
-    """Answers from the bundles in `releases.current`; to be used from one thread. `served` logs answers."""
+    """Answers from what is deployed in `releases.current`; to be used from one thread.
 
-    def __init__(self, releases: Releases, served: OnServed | None = None) -> None:
-        self.releases, self._served = releases, served
+    Parameters
+    ----------
+    served : is told of every answer.
+    settled : waits until what was served is in the Score Data Store, for use cases that ask for it.
+    """
+
+    def __init__(
+        self,
+        releases: Releases,
+        served: OnServed | None = None,
+        settled: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.releases, self.chain, self._settled = releases, Chain(served), settled
+
+    def deployed(self, use_case: str) -> Deployed:
+        """What is in use of a use case; RequestError 404 if it is unknown, 503 before the first release."""
+        deployed = self.releases.current.get(use_case)
+        if deployed is None:
+            raise self._absent(use_case)
+        return deployed
 
     def bundle(self, use_case: str, version: str | None = None) -> Bundle:
-        """The bundle that answers for a use case.
-
-        Raises
-        ------
-        RequestError
-            404 for an unknown use case or a version that is not in use, 503 before the first release.
-        """
-        bundle = self.releases.current.get(use_case)
-        if bundle is None:
-            raise self._absent(use_case)
-        if version is not None and version != str(bundle.release.version):
-            raise RequestError(
-                f"got version {shown(version)} of {use_case!r}; in use: {bundle.release.version}.", status=404
-            )
-        return bundle
+        """The bundle of a version, or of the champion; RequestError as `deployed`, or 404."""
+        deployed = self.deployed(use_case)
+        return deployed.bundle if version is None else deployed.version(version).bundle
 
     def score(self, use_case: str, facts: Mapping[str, Any]) -> Answer:
-        """The score for one row's facts as Python values, as `json` would give them."""
-        bundle = self.bundle(use_case)
-        return bundle.answer(bundle.facts.convert(facts), self._served)
-
-    def score_json(self, use_case: str, body: bytes) -> Answer | Listing:
-        """The score for one row's facts as a JSON object.
-
-        A JSON array of alternatives gives a ranked list, and facts that leave out of which moment a forecast
-        is give the whole forecast.
-        """
-        bundle = self.bundle(use_case)
-        if listing.is_list(body):
-            return listing.ranked(bundle, body, self._served)
-        facts, time = bundle.facts.json(body), bundle.output.time
-        if time and facts[time] is None:
-            return listing.forecast(bundle, facts, self._served)
-        return bundle.answer(facts, self._served)
-
-    async def infer(self, use_case: str, request: InferRequest, version: str | None = None) -> InferResponse:
-        """The scores of the rows of an Open Inference Protocol request, all by one bundle.
+        """The champion's score for one row's facts as Python values; for use as a library, without the chain.
 
         Raises
         ------
         RequestError
-            as `bundle`, or for tensors that do not fit, or if one row cannot be answered.
+            as `deployed`, or 400 for facts that are wrong.
         """
-        bundle = self.bundle(use_case, version)
-        wanted = inference.wanted_outputs(bundle, request)
-        questions = inference.read_rows(bundle, request, self._served)
-        answers: list[Answer] = []
-        for place, ask in enumerate(questions):
-            if place and place % BREATH == 0:
-                await asyncio.sleep(0)
-            try:
-                answers.append(ask())
-            except RequestError as error:
-                raise RequestError(f"row {place}: {error}", status=error.status, hint=error.hint) from error
-        return inference.response(bundle, request, answers, wanted)
+        champion = self.deployed(use_case).champion
+        return self.chain.alone(champion, champion.bundle.facts.convert(facts))
+
+    async def score_json(
+        self, use_case: str, body: bytes, version: str | None = None
+    ) -> Answer | Listing | list[Answer]:
+        """The score for one row's facts as a JSON object, or for `{"entity": {…}}` whose facts are known.
+
+        A JSON array gives the answers of its rows, or one ranked list of alternatives; facts that leave out
+        of which moment a forecast is give the whole forecast.
+
+        Raises
+        ------
+        RequestError
+            400 for a question that is wrong, 404 for an unknown use case, version or entity, 503 if nobody
+            can answer.
+        """
+        deployed = self.deployed(use_case)
+        if question.is_list(body):
+            if deployed.bundle.output.kind == "ranked_list":
+                return await self._answer(deployed, listing.ranked(body), version)
+            return await self._answer(deployed, question.several(body), version)
+
+        def read(bundle: Bundle) -> Facts:
+            return by_entity.facts_of(bundle, body)
+
+        time = deployed.bundle.output.time
+        if time and read(deployed.bundle)[time] is None:
+            return await self._answer(deployed, listing.forecast(read), version)
+        return await self._answer(deployed, question.one(read), version)
+
+    async def infer(self, use_case: str, request: InferRequest, version: str | None = None) -> InferResponse:
+        """The scores of the rows of an Open Inference Protocol request, all by one version.
+
+        Raises
+        ------
+        RequestError
+            as `score_json`, or for tensors that do not fit, or if one row cannot be answered.
+        """
+        return await self._answer(self.deployed(use_case), Tensors(request), version)
+
+    async def _answer(self, deployed: Deployed, asked: Question[T], version: str | None = None) -> T:
+        answer = await self.chain.answer(deployed, asked, version)
+        if self._settled is not None and deployed.policy.log == "sync":
+            await self._settled()
+        return answer
 
     def _absent(self, use_case: str) -> RequestError:
         releases = self.releases

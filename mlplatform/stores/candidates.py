@@ -5,31 +5,20 @@ covers the files that decide a score, SHA256SUMS every file; all are compared at
 a folder that exists, nor run what it reads: files are JSON or text, never pickles.
 """
 
-import os
 import re
-import secrets
-import shutil
 from pathlib import Path
 
 import msgspec
 
 from mlplatform.errors import NotFound, StoreError
-from mlplatform.stages.training.candidate import (
-    CLASSIFICATION,
-    Candidate,
-    Description,
-    Golden,
-    Metadata,
-    digest,
-    sums,
-)
+from mlplatform.stages.training.candidate import METADATA, OWN, Candidate, digest, of_files, sums
+from mlplatform.stores.write_once import write_folder
 
 _USE_CASE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SUMS = "SHA256SUMS"
-_METADATA = "metadata.json"
-_OWN = ("candidate.json", "feature_set.json", "golden.json", _METADATA, _SUMS)
+_OWN = (*OWN, _SUMS)
 
 
 class CandidateStore:
@@ -37,6 +26,11 @@ class CandidateStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
 
     def put(self, candidate: Candidate) -> str:
         """Store a candidate and return its digest; one that is there already stays as it is.
@@ -49,15 +43,15 @@ class CandidateStore:
             for a name that is not allowed, a damaged candidate of the same digest, or a full disk.
         """
         name = candidate.digest
-        target = self._folder(candidate.use_case, name)
+        target = self.folder(candidate.use_case, name)
         _check_names(candidate)
         if target.exists():
             self.get(candidate.use_case, name)
             return name
-        files = candidate.deciding_files() | {_METADATA: msgspec.json.encode(candidate.metadata)}
+        files = candidate.deciding_files() | {METADATA: msgspec.json.encode(candidate.metadata)}
         files[_SUMS] = sums(files).encode()
         try:
-            _write_folder(target, files)
+            write_folder(target, files)
         except OSError as error:
             raise StoreError(
                 f"cannot write candidate {name[:12]} below {self._root}: {error}.",
@@ -75,15 +69,9 @@ class CandidateStore:
         StoreError
             when a file is absent or differs from what was stored, or an id is not one.
         """
-        folder = self._folder(use_case, digest)
-        if not folder.is_dir():
-            raise NotFound(
-                f"use case {use_case!r} has no candidate {digest}; it has {len(self.list(use_case))} others.",
-                hint="Materialise the candidate again, or name one that `list` gives.",
-            )
-        files = _verified(folder, use_case, digest)
+        files = self.files(use_case, digest)
         try:
-            candidate = _candidate(files)
+            candidate = of_files(files)
         except msgspec.DecodeError as error:
             raise StoreError(
                 f"candidate {digest[:12]} of {use_case!r} is of a format unknown to this version: {error}.",
@@ -93,6 +81,22 @@ class CandidateStore:
             raise _damaged(digest, use_case, f"it belongs to {candidate.use_case!r}")
         return candidate
 
+    def files(self, use_case: str, digest: str) -> dict[str, bytes]:
+        """The files of a candidate without SHA256SUMS, compared as `get` does.
+
+        Raises
+        ------
+        NotFound, StoreError
+            as `get`.
+        """
+        folder = self.folder(use_case, digest)
+        if not folder.is_dir():
+            raise NotFound(
+                f"use case {use_case!r} has no candidate {digest}; it has {len(self.list(use_case))} others.",
+                hint="Materialise the candidate again, or name one that `list` gives.",
+            )
+        return _verified(folder, use_case, digest)
+
     def list(self, use_case: str) -> list[str]:
         """Digests of the use case's candidates, sorted."""
         folder = self._root / _use_case(use_case)
@@ -100,7 +104,14 @@ class CandidateStore:
             return []
         return sorted(entry.name for entry in folder.iterdir() if _DIGEST.fullmatch(entry.name))
 
-    def _folder(self, use_case: str, digest: str) -> Path:
+    def folder(self, use_case: str, digest: str) -> Path:
+        """Where a candidate's files are, or would be; not to be changed.
+
+        Raises
+        ------
+        StoreError
+            if the digest or the name is none.
+        """
         if not _DIGEST.fullmatch(digest):
             raise StoreError(
                 f"got candidate id {digest!r}; allowed: 64 hexadecimal digits in lower case.",
@@ -127,42 +138,6 @@ def _check_names(candidate: Candidate) -> None:
         )
 
 
-def _write_folder(target: Path, files: dict[str, bytes]) -> None:
-    """Files and folders reach the disk before the rename makes them visible, and the rename after it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.parent / f".{target.name}-{secrets.token_hex(4)}"
-    beside.mkdir()
-    try:
-        for name, content in files.items():
-            with (beside / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _fsync_folder(beside)
-        _rename(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    for folder in target.parents[:3]:
-        _fsync_folder(folder)
-
-
-def _rename(beside: Path, target: Path) -> None:
-    try:
-        beside.rename(target)
-    except OSError:
-        # Another process stored the same bytes first: that is what was asked for.
-        if not target.is_dir():
-            raise
-
-
-def _fsync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _verified(folder: Path, use_case: str, name: str) -> dict[str, bytes]:
     """The folder's files without SHA256SUMS; StoreError unless they are, byte for byte, what was stored."""
     try:
@@ -173,12 +148,12 @@ def _verified(folder: Path, use_case: str, name: str) -> dict[str, bytes]:
         files = {each: (folder / each).read_bytes() for each in names}
     except (OSError, ValueError) as error:
         raise _damaged(name, use_case, str(error)) from error
-    deciding = {each: content for each, content in files.items() if each != _METADATA}
+    deciding = {each: content for each, content in files.items() if each != METADATA}
     if sums(files) != listed or digest(deciding) != name:
         wrong = [line[66:] for line in sums(files).splitlines() if line not in listed.splitlines()]
         raise _damaged(name, use_case, f"{', '.join(wrong) or _SUMS} differs from what was stored")
-    if _METADATA not in files:
-        raise _damaged(name, use_case, f"{_METADATA} is absent")
+    if METADATA not in files:
+        raise _damaged(name, use_case, f"{METADATA} is absent")
     return files
 
 
@@ -186,18 +161,4 @@ def _damaged(name: str, use_case: str, what: str) -> StoreError:
     return StoreError(
         f"candidate {name[:12]} of {use_case!r} is damaged: {what}.",
         hint="Do not use it; delete its folder and materialise the candidate again.",
-    )
-
-
-def _candidate(files: dict[str, bytes]) -> Candidate:
-    described = msgspec.json.decode(files["candidate.json"], type=Description)
-    return Candidate(
-        use_case=described.use_case,
-        kind=described.kind,
-        params=described.params,
-        model_files={name: content for name, content in files.items() if name not in _OWN},
-        feature_set=files["feature_set.json"],
-        golden=msgspec.json.decode(files["golden.json"], type=Golden),
-        metadata=msgspec.json.decode(files[_METADATA], type=Metadata),
-        output=CLASSIFICATION if described.output is msgspec.UNSET else described.output,
     )

@@ -55,6 +55,9 @@ class OnlineStore(Protocol):
     def as_of(self, facts: Facts) -> int:
         """The time of the question these facts ask. FeatureError if a fact it needs is missing."""
 
+    def vector_at(self, asked: int, facts: Facts) -> list[Any]:
+        """`vector` for facts whose time (`as_of`) is known already."""
+
     def vector(self, facts: Facts) -> list[Any]:
         """The features for these facts, in the order of the feature set.
 
@@ -84,6 +87,7 @@ class MemoryStore:
         self.advance = self.features.advance
         self.as_of = self.features.as_of
         self.vector = self.features.vector
+        self.vector_at = self.features.vector_at
 
     def event(self, source: str, row: Facts) -> None:
         """Take one row of a source."""

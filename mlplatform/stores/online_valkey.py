@@ -100,7 +100,10 @@ class ValkeyStore:
 
     def vector(self, facts: Facts) -> list[Any]:
         """The features for these facts, made of the rows the server keeps for their keys."""
-        asked = self.as_of(facts)
+        return self.vector_at(self.as_of(facts), facts)
+
+    def vector_at(self, asked: int, facts: Facts) -> list[Any]:
+        """The same for facts whose time is known already."""
         with self._lock:
             self._scratch.clear()
             if all(name in facts for name in self.feature_set.spine.facts):
@@ -108,7 +111,7 @@ class ValkeyStore:
                 for table, found in statics.items():
                     self._scratch.load_static(table, found)
                 self._feed(rows)
-            return self._scratch.vector(facts)
+            return self._scratch.vector_at(asked, facts)
 
     def rows_for(self, facts: Facts) -> int:
         """How many rows a vector for these facts is made of."""

@@ -17,14 +17,21 @@ INSTANT = pl.Datetime("us", "UTC")
 OWN: dict[str, pl.DataType] = {
     "prediction_id": pl.String(),
     "as_of": INSTANT,
+    "model": pl.String(),
     "version": pl.Int64(),
     "digest": pl.String(),
     "feature_set": pl.String(),
     "score": pl.Float64(),
+    "link": pl.String(),
+    "late": pl.Boolean(),
+    "features_age_s": pl.Float64(),
     "vector": pl.List(pl.Float64()),
     KEY: pl.String(),
 }
-"""Columns beside the facts; `vector` is the encoded row in the order of the fitted feature set."""
+"""Columns beside the facts; `vector` is the encoded row in the order of the fitted feature set, empty where
+no model was asked."""
+_TOLD = tuple(name for name in OWN if name not in ("late", "vector", KEY))
+"""Those that are fields of an answer."""
 _KINDS: dict[FactType, pl.DataType] = {
     "string": pl.String(),
     "int": pl.Int64(),
@@ -53,10 +60,8 @@ def frame(answers: Sequence[Served], partition: str) -> pl.DataFrame:
         for name, kind in types.items()
     ]
     said = [answer for _, _, _, answer in answers]
-    own: dict[str, list[Any]] = {
-        name: [getattr(answer, name) for answer in said]
-        for name in ("prediction_id", "as_of", "version", "digest", "feature_set", "score")
-    }
+    own: dict[str, list[Any]] = {name: [getattr(answer, name) for answer in said] for name in _TOLD}
+    own["late"] = [answer.late is True for answer in said]
     own |= {"vector": [row for _, _, row, _ in answers], KEY: [partition] * len(answers)}
     return pl.DataFrame(columns).with_columns(pl.Series(name, own[name], OWN[name]) for name in OWN)
 

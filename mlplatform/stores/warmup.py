@@ -6,7 +6,7 @@ read a clock: "now" is the newest partition.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -14,7 +14,9 @@ import polars as pl
 
 from mlplatform.errors import NotFound
 from mlplatform.stages.preparation.declarations import FeatureSet, Source, Static, columns_of
+from mlplatform.stages.preparation.durations import microseconds
 from mlplatform.stages.preparation.online import OnlineFeatures
+from mlplatform.stores.entities import Entities, entities
 from mlplatform.stores.lake import Lake, Table
 from mlplatform.stores.online import OnlineStore
 
@@ -40,6 +42,17 @@ class Memory:
     """From this time (UTC, microseconds) on every question finds all it needs; None: any question does."""
     rows: Mapping[str, int]
     """Events by source, and rows by static table."""
+    newest_us: int = 0
+    """When the newest row of the lake became known (UTC, µs)."""
+    entities: Entities | None = None
+    """Facts of the newest questions by key; None in a store that several share."""
+
+    @property
+    def now_us(self) -> int:
+        """When the newest row became known, also one of the stream; StoreError if a store does not answer."""
+        if isinstance(self.features, OnlineFeatures):
+            return max(self.newest_us, self.features.now_us)
+        return max(self.newest_us, self.features.newest or 0)
 
 
 def fingerprint(lake: Lake, use_case: str, feature_set: FeatureSet) -> Fingerprint:
@@ -69,7 +82,8 @@ def warm(lake: Lake, use_case: str, feature_set: FeatureSet, *, questions: timed
         for source, row in rows:
             features.event(source, row)
 
-    return _fill(features, tell, lake, use_case, questions, lambda table: None)
+    memory = _fill(features, tell, lake, use_case, questions, lambda table: None)
+    return replace(memory, entities=entities(lake, use_case, feature_set))
 
 
 def fill(
@@ -129,15 +143,17 @@ def _fill(
     whole_from = _whole_from(oldest, newest, feature_set, questions)
     whole_from_us = None if whole_from is None else (whole_from - _EPOCH).days * DAY_US
     rows: dict[str, int] = {}
+    newest_us = 0
     features.advance(whole_from_us or 0)  # said first, so that rows out of every reach need not be kept
     for table, sources in tables.items():
         frame = _plain(_read(lake, use_case, feature_set, table, whole_from))
         rows |= {source.name: _take(tell, source, frame) for source in sources}
+        newest_us = max([newest_us, *(_newest(source, frame) for source in sources)])
         done(table)
     for table in feature_set.statics:
         rows[table] = _take_static(features, table, _read(lake, use_case, feature_set, table))
         done(table)
-    return Memory(features, printed, newest, whole_from_us, rows)
+    return Memory(features, printed, newest, whole_from_us, rows, newest_us)
 
 
 def warm_at(lake: Lake, use_case: str, feature_set: FeatureSet, moment_us: int) -> OnlineFeatures:
@@ -220,6 +236,12 @@ def _take(
 ) -> int:
     tell(_events(source, frame))
     return int(frame[source.at].is_not_null().sum())
+
+
+def _newest(source: Source, frame: pl.DataFrame) -> int:
+    """When the last of a source's rows became known."""
+    last = frame[source.at].max()
+    return int(last) + microseconds(source.lag) if isinstance(last, int) else 0
 
 
 def _events(source: Source, frame: pl.DataFrame) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -137,7 +137,7 @@ def test_slices_and_a_stricter_rule_judge_again_without_training(
     world.edit(folder / "defs.yaml", "[roc, log_loss]", "[roc, log_loss, calibration, confusion, gain]")
     done = Finished(tmp_path / "project", folder, tmp_path / "project" / "home", finished.first_run)
     again = ask_run(mlplatform, done)
-    assert [step["assets_materialised"] for step in again["steps"]] == [0, 0, 5, 1, 1]
+    assert [step["assets_materialised"] for step in again["steps"]] == [0, 0, 6, 1, 1]
 
     told = ask(mlplatform, done, "candidates", world.NAME)
     figures = told["candidates"][0]["figures"]

@@ -18,7 +18,7 @@ ORDERS = world.DAYS * world.ORDERS_A_DAY
 STEPS = [
     ("registers", 2),
     ("daily data and features", 3),
-    ("training, evaluation, deployment", 9),
+    ("training, evaluation, deployment", 10),
     ("batch scores", 1),
     ("monitoring", 2),
 ]
@@ -49,7 +49,7 @@ class TestFirstRun:
         assert {partitions[f"candidate_{name}"] for name in world.MODELS} == {1}
         expected = {"raw_orders", "raw_warehouses", "orders", "warehouses", "features", "split", "champion"}
         expected |= {f"{kind}_{name}" for kind in ("candidate", "evaluation") for name in world.MODELS}
-        expected |= {"batches", "quarantine", "split_declaration"}
+        expected |= {"batches", "quarantine", "split_declaration", "feature_declarations"}
         expected |= {
             f"{kind}_{name}" for kind in ("condition", "repairs") for name in ("orders", "warehouses")
         }

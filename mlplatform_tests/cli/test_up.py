@@ -47,6 +47,7 @@ def test_everything_answers_and_ctrl_c_ends_everything(up: PlatformUp) -> None:
     said = up.err.read_text().splitlines()
     assert [line for line in said if "stopped" in line] == [
         "scoring: stopped",
+        "batch scoring: stopped",
         "preparation: stopped",
         "dagster: stopped",
         "ingestion: stopped",

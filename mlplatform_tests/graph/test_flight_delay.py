@@ -6,6 +6,7 @@ import pytest
 from dagster import AssetKey, StaticPartitionsDefinition
 
 from mlplatform.offline import project
+from mlplatform.offline.assets._package import CHECKS
 from mlplatform_tests.graph import snapshot
 
 STAGES = (
@@ -78,7 +79,8 @@ def test_every_check_says_what_it_checks() -> None:
         for key in graph.asset_check_keys
         if key.asset_key in KEYS
     }
-    assert set(checks) == {"contract", "condition", "no_leakage", "better_than_rate_table", "served_parity"}
+    named = {"contract", "condition", "no_leakage", "better_than_rate_table", "served_parity"}
+    assert set(checks) == named | set(CHECKS)
     assert all(checks.values())
 
 
@@ -90,9 +92,17 @@ def test_the_sensors_are_there_and_on() -> None:
         ("flight_delay_features_due", "RUNNING"),
         ("flight_delay_features_generated", "RUNNING"),
         ("flight_delay_model_ready_for_deployment", "RUNNING"),
+        ("flight_delay_scoring_completed", "RUNNING"),
+        ("flight_delay_deployment_changed", "RUNNING"),
         ("flight_delay_streams_archived", "RUNNING"),
         ("flight_delay_training_changed", "RUNNING"),
     }
+
+
+@pytest.mark.parametrize("what", ["promote", "rollback", "canary", "shadow"])
+def test_a_deployment_is_changed_by_one_click(what: str) -> None:
+    job = snapshot.graph().resolve_job_def(f"{what}_flight_delay")
+    assert job.description
 
 
 def test_a_training_is_scheduled() -> None:
@@ -103,6 +113,6 @@ def test_a_training_is_scheduled() -> None:
 @pytest.mark.parametrize("use_case", project.use_cases(project.BUILT_IN))
 def test_every_use_case_of_the_package_ends_in_scores(use_case: str) -> None:
     names = {key.path[-1] for key in snapshot.keys(use_case)}
-    assert {"features", "split", "champion", "release", "scores", "drift_report"} <= names
+    assert {"features", "split", "champion", "package", "release", "scores", "drift_report"} <= names
     label = project.load(project.BUILT_IN / use_case).config.label
     assert ("performance" in names) is (label is not None)

@@ -18,10 +18,12 @@ from dagster import (
 from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.bus.embedded import broker_process
 from mlplatform.crosscutting.bus.topics import (
+    DEPLOYMENT_CHANGED,
     FEATURES_GENERATED,
     MODEL_READY_FOR_DEPLOYMENT,
     RAW_DATA_EXTRACTED,
     SOURCE_DATA_AVAILABLE,
+    DeploymentChanged,
     FeaturesGenerated,
     ModelReadyForDeployment,
     RawDataExtracted,
@@ -42,6 +44,7 @@ SENSORS = (
     "features_due",
     "features_generated",
     "model_ready_for_deployment",
+    "deployment_changed",
 )
 
 
@@ -161,6 +164,10 @@ class Platform:
     def extracted(self) -> list[RawDataExtracted]:
         with self.bus() as bus:
             return [message.envelope.data for message in bus.read(RAW_DATA_EXTRACTED, 0, 10_000)]
+
+    def deployments(self) -> list[DeploymentChanged]:
+        with self.bus() as bus:
+            return [message.envelope.data for message in bus.read(DEPLOYMENT_CHANGED, 0, 10_000)]
 
     def ready(self) -> list[ModelReadyForDeployment]:
         with self.bus() as bus:

@@ -140,7 +140,13 @@ class TestMissing:
         materialise(instance, now, other)
         assert missing(other, now, instance) is None
         rest = missing(steps(changed)[TRAINING], now, instance)
-        assert names(rest) == {"candidate_decision_tree", "evaluation_decision_tree", "champion", "release"}
+        assert names(rest) == {
+            "candidate_decision_tree",
+            "evaluation_decision_tree",
+            "champion",
+            "package",
+            "release",
+        }
 
     def test_another_code_version_makes_all_of_an_asset_missing(
         self, declared: Declared, defs: Definitions, instance: DagsterInstance
@@ -163,7 +169,8 @@ class TestMissing:
 
 
 AFTER_SCORES = {"scores", "performance"}
-AFTER_TRAINING = {"champion", "release", *AFTER_SCORES}
+AFTER_RELEASE = {"package", "release", *AFTER_SCORES}
+AFTER_TRAINING = {"champion", *AFTER_RELEASE}
 AFTER_SPLIT = {
     f"{kind}_{name}" for kind in ("candidate", "evaluation") for name in world.MODELS
 } | AFTER_TRAINING
@@ -172,8 +179,9 @@ CHANGES = {
     "the title": ("defs.yaml", "title: Late orders", "title: Orders", set()),
     "a comment": ("features.py", "DAYS_OF_GRACE = 0", "DAYS_OF_GRACE = 0  # none", set()),
     "a reference": ("defs.yaml", "  champion:\n", "  references: [{ name: x, figures: { brier: 1 } }]\n  champion:\n", set()),
-    "the threshold": ("defs.yaml", "threshold: 0.5", "threshold: 0.4", AFTER_SCORES),
+    "the threshold": ("defs.yaml", "threshold: 0.5", "threshold: 0.4", AFTER_RELEASE),
     "a model's parameter": ("defs.yaml", "max_depth: 4", "max_depth: 5", {"candidate_decision_tree", "evaluation_decision_tree", *AFTER_TRAINING}),
+    "how it is served": ("defs.yaml", "  champion:\n", "  serving: { deadline_ms: 20 }\n  champion:\n", AFTER_RELEASE),
     "the rule": ("defs.yaml", "metric: log_loss", "metric: brier", AFTER_TRAINING),
     "the evaluators": ("defs.yaml", "[roc, log_loss]", "[log_loss, roc, calibration]", AFTER_TRAINING | {f"evaluation_{n}" for n in world.MODELS}),
     "a length of the split": ("defs.yaml", "test: 4d", "test: 3d", {"split", *AFTER_SPLIT}),

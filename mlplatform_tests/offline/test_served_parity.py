@@ -44,7 +44,7 @@ def settings(finished: Finished, tmp_path: Path) -> Settings:
     with closing(Lake.from_settings(settings)) as lake:
         log = ServedLog(lake.write_all)
         service = ScoringService(releases, log.add)
-        facts = list(releases.current[world.NAME].facts.names)
+        facts = list(releases.current[world.NAME].bundle.facts.names)
         for row in lake.read(Table(world.NAME, "orders"), columns=facts, first=DAY).to_dicts():
             service.score(world.NAME, row)
         log.close()

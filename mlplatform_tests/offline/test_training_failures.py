@@ -168,7 +168,7 @@ def test_other_models_are_trained_and_judged_and_the_next_run_trains_only_the_fa
     fail(deployment.moods, "ModelError", 1)
     with pytest.raises(ModelError, match="as the file says"):
         deployment.train()
-    assert deployment.lacking() == {"candidate_moody", "evaluation_moody", "champion", "release"}
+    assert deployment.lacking() == {"candidate_moody", "evaluation_moody", "champion", "package", "release"}
     before = {model: deployment.candidate(model) for model in MODELS if model != "moody"}
     deployment.train()
     assert deployment.lacking() == set()
@@ -193,7 +193,7 @@ def test_a_launched_run_goes_on_by_itself(deployment: Deployment) -> None:
         failed = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE]))
     assert not result.success
     assert len(failed) == 1
-    assert deployment.lacking() == {"candidate_moody", "evaluation_moody", "champion", "release"}
+    assert deployment.lacking() == {"candidate_moody", "evaluation_moody", "champion", "package", "release"}
 
 
 def test_two_trainings_make_the_same_candidates(deployment: Deployment) -> None:

@@ -393,7 +393,8 @@ class TestChange:
         deployment.edit("max_depth: 4", "max_depth: 5")
         tick = deployment.tick("changed")
         assert tick.dates == [AS_OF]
-        assert tick.assets == {"candidate_decision_tree", "evaluation_decision_tree", "champion", "release"}
+        after = {"champion", "package", "release"}
+        assert tick.assets == {"candidate_decision_tree", "evaluation_decision_tree", *after}
         assert tick.reason == "code or configuration of decision_tree changed"
         again = deployment.tick("changed")
         assert again.requests[0].run_key == tick.requests[0].run_key

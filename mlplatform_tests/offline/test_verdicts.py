@@ -96,3 +96,14 @@ def test_a_date_before_every_release_has_no_champion(declared: Declared, setting
     judge(declared, settings, DATES[0], "")
     release(declared, settings, DATES[2], "line")
     assert verdicts.history(declared, settings)[0]["champion"] is None
+
+
+def test_what_a_rollback_took_back_was_champion_of_no_date(declared: Declared, settings: Settings) -> None:
+    for day, model in ((DATES[0], "tree"), (DATES[2], "line")):
+        release(declared, settings, day, model)
+    with closing(ChampionStore(settings.state_url)) as store:
+        at = datetime(2025, 5, 2, tzinfo=UTC)
+        store.change(declared.name, "rollback", 1, who="test", why="worse", at=at)
+    first, last = verdicts.history(declared, settings)
+    assert (first["champion"]["version"], last["champion"]["version"]) == (1, 1)
+    assert last["versions"] == [2]

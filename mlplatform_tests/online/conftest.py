@@ -1,5 +1,6 @@
 """Worlds that several tests look at; training takes longest, so it is done once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,4 +34,15 @@ def ready(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> World:
     made = World(tmp_path_factory.mktemp("ready"))
     made.write(trained.frame)
     made.promote(trained.candidate)
+    return made
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory, trained: Trained, other: Trained) -> World:
+    """Orders in the lake and three releases, the first a logistic regression; not to be changed."""
+    made = World(tmp_path_factory.mktemp("three"))
+    made.write(trained.frame)
+    between = replace(trained.candidate, params={**trained.candidate.params, "seed": 1})
+    for candidate in (other.candidate, between, trained.candidate):
+        made.promote(candidate)
     return made

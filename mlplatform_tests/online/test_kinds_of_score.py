@@ -211,10 +211,13 @@ def test_lists_that_cannot_be_ranked(lists: Served, body: object) -> None:
     assert len(response.content) < 2000
 
 
-def test_a_list_for_another_kind_is_refused(numbers: Served) -> None:
-    response = numbers.ask([sent(numbers.rows.row(0, named=True), ALONE.spine.facts)])
-    assert response.status_code == 400
-    assert "gives a number for one row" in response.json()["error"]
+def test_a_list_of_another_kind_is_answered_row_by_row(numbers: Served) -> None:
+    rows = [numbers.rows.row(at, named=True) for at in range(20)]
+    answers = numbers.ask([sent(row, ALONE.spine.facts) for row in rows]).json()
+    assert [answer["score"] for answer in answers] == [row["score"] for row in rows]
+    wrong = numbers.ask([sent(rows[0], ALONE.spine.facts), {"placed": "soon"}])
+    assert wrong.status_code == 400
+    assert wrong.json()["error"].startswith("row 1: fact placed")
 
 
 def test_a_forecast_is_the_rows_of_batch_in_order(forecasts: Served) -> None:

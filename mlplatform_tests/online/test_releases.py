@@ -38,14 +38,16 @@ def test_a_new_release_takes_over_and_keeps_the_memory(
     world.promote(trained.candidate)
     releases = world.releases()
     releases.poll()
-    first = releases.current[USE_CASE]
+    first = releases.current[USE_CASE].bundle
     assert asked(releases, trained) == (1, trained.candidate.digest, trained.scores[150])
     world.promote(other.candidate)
     releases.poll()
     assert asked(releases, trained) == (2, other.candidate.digest, other.scores[150])
-    assert releases.current[USE_CASE].memory is first.memory
+    assert releases.current[USE_CASE].bundle.memory is first.memory
     facts = first.facts.convert(facts_of(trained.frame.row(150, named=True)))
-    assert first.answer(facts).version == 1  # who still holds the old bundle gets answers of it alone
+    asked_before = first.asked(facts)
+    answer = first.told(asked_before, first.score_row(asked_before.row), "champion")
+    assert answer.version == 1  # who still holds the old bundle gets answers of it alone
 
 
 def test_nothing_changes_when_nothing_is_new(world: World, trained: Trained) -> None:
@@ -133,7 +135,7 @@ def test_a_threshold_of_the_release_decides_the_class(world: World, trained: Tra
     releases.poll()
     facts = facts_of(trained.frame.row(150, named=True))
     assert not ScoringService(releases).score(USE_CASE, facts).predicted
-    assert releases.current[USE_CASE].threshold == score + 0.01
+    assert releases.current[USE_CASE].bundle.threshold == score + 0.01
 
 
 def test_new_rows_in_the_lake_are_remembered_once_writing_pauses(world: World, trained: Trained) -> None:
@@ -154,8 +156,8 @@ def test_new_rows_in_the_lake_are_remembered_once_writing_pauses(world: World, t
     assert releases.current[USE_CASE] is before
     releases.poll()
     after = releases.current[USE_CASE]
-    assert after.memory.rows["placed"] == more.height > before.memory.rows["placed"]
-    assert after.release == before.release
+    assert after.bundle.memory.rows["placed"] == more.height > before.bundle.memory.rows["placed"]
+    assert after.bundle.release == before.bundle.release
     commits[0] += 1
     for _ in range(3):
         releases.poll()

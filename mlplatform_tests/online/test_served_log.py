@@ -1,5 +1,6 @@
 """The log of what was served: every answer with what the model saw, once; losses are counted."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from mlplatform.errors import StoreError
 from mlplatform.online.http import application
 from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
+from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.scoring.score import Answer
 from mlplatform.stores.lake import Table, Write
 from mlplatform_tests.online.test_agreement import infer, tensors
@@ -79,7 +81,7 @@ def test_every_answer_is_in_the_lake_with_what_the_model_saw(released: World, tr
     log = ServedLog(released.lake.write_all, clock=lambda: NOW)
     asked, few = service(released, log), trained.frame.head(40)
     for row in few.head(20).iter_rows(named=True):
-        asked.score_json(USE_CASE, json.dumps(facts_of(row)).encode())
+        asyncio.run(asked.score_json(USE_CASE, json.dumps(facts_of(row)).encode()))
     log.flush()
     infer(asked, tensors(few.tail(20)))
     log.close()
@@ -96,12 +98,16 @@ def test_every_answer_is_in_the_lake_with_what_the_model_saw(released: World, tr
     assert rows.select("version", "digest").unique().row(0) == (1, trained.candidate.digest)
 
 
-def test_ready_made_features_are_not_logged(released: World, trained: Trained) -> None:
+def test_ready_made_features_are_logged_without_facts(released: World, trained: Trained) -> None:
     log = ServedLog(released.lake.write_all)
     row = [None if x != x else x for x in trained.matrix[0].tolist()]
     tensor = {"name": "features", "shape": [1, len(row)], "datatype": "FP64", "data": row}
     infer(service(released, log), {"inputs": [tensor]})
-    assert log.status()["waiting"] == 0
+    log.flush()
+    (logged,) = released.lake.read(TABLE).iter_rows(named=True)
+    assert np.array(logged["vector"]).tobytes() == trained.matrix[0].tobytes()
+    assert (logged["score"], logged["link"]) == (trained.scores[0], "champion")
+    assert [logged[name] for name in (*FEATURES.spine.facts, "as_of")] == [None] * 8
 
 
 def test_a_refused_question_is_not_logged(released: World) -> None:
@@ -182,3 +188,31 @@ def test_the_service_shows_the_log(released: World, trained: Trained) -> None:
         assert served == {"written": 0, "waiting": 1, "lost": 0, "trouble": ""}
     assert log.written == 1
     assert released.lake.row_count(TABLE) == 1
+
+
+def test_an_answer_can_wait_until_it_is_in_the_lake(released: World, trained: Trained) -> None:
+    released.promote(trained.candidate, Policy(log="sync"))
+    log = ServedLog(released.lake.write_all, seconds=1000.0)
+    releases = released.releases()
+    releases.poll()
+    body = json.dumps(facts_of(trained.frame.row(0, named=True)))
+    with TestClient(application(releases, poll_seconds=0, served=log)) as client:
+        answer = client.post(f"/score/{USE_CASE}", content=body).json()
+        assert released.lake.read(TABLE)["prediction_id"].to_list() == [answer["prediction_id"]]
+
+
+def test_an_answer_that_waits_for_a_lake_that_refuses_is_no_answer(released: World, trained: Trained) -> None:
+    released.promote(trained.candidate, Policy(log="sync"))
+
+    def refuse(writes: Sequence[Write]) -> None:
+        raise StoreError("the disk is full")
+
+    log = ServedLog(refuse, patience=0.0, seconds=1000.0)
+    releases = released.releases()
+    releases.poll()
+    body = json.dumps(facts_of(trained.frame.row(0, named=True)))
+    with TestClient(application(releases, poll_seconds=0, served=log)) as client:
+        refused = client.post(f"/score/{USE_CASE}", content=body)
+        assert refused.status_code == 503
+        assert "the disk is full" in refused.json()["error"]
+    assert log.lost == 1

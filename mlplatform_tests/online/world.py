@@ -12,14 +12,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mlplatform import plugins
 from mlplatform.features import Agg, Category, FeatureSet, Last, Open, Row, Source, Spine, Static, col
 from mlplatform.online.releases import Releases
+from mlplatform.stages.deployment.alias import Action, Change
+from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.deployment.release import Promotion, Release
 from mlplatform.stages.preparation import batch
 from mlplatform.stages.preparation.fitted import FittedFeatureSet, fit
+from mlplatform.stages.training import models
 from mlplatform.stages.training.candidate import Candidate, Metadata, assemble
 from mlplatform.stages.training.contract import Floats, TrainingSet
-from mlplatform.stages.training.models import lightgbm, logistic_regression
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake, Table
@@ -126,23 +129,30 @@ class World:
         self.lake.write(Table(USE_CASE, "orders"), frame, frame["partition_key"].unique().to_list())
         self.lake.write(Table(USE_CASE, "shops"), SHOPS)
 
-    def promote(self, candidate: Candidate, **figures: float) -> Release:
+    def promote(self, candidate: Candidate, policy: Policy = Policy(), **figures: float) -> Release:
         """Store a candidate and make it the champion."""
+        return ChampionStore(self.state_url).promote(self.promotion(candidate, policy, **figures))
+
+    def promotion(self, candidate: Candidate, policy: Policy = Policy(), **figures: float) -> Promotion:
+        """What it takes to promote a candidate, which is stored."""
         digest = self.candidates.put(candidate)
-        fitted = FittedFeatureSet.from_json(candidate.feature_set)
-        return ChampionStore(self.state_url).promote(
-            Promotion(
-                use_case=USE_CASE,
-                digest=digest,
-                model=candidate.kind,
-                feature_set_id=fitted.id,
-                figures=figures,
-                as_of="2024-03-06",
-                released_at=START,
-                released_by="test",
-                why="it is the only one",
-            )
+        return Promotion(
+            use_case=USE_CASE,
+            digest=digest,
+            model=candidate.kind,
+            feature_set_id=FittedFeatureSet.from_json(candidate.feature_set).id,
+            figures=figures,
+            as_of="2024-03-06",
+            released_at=START,
+            released_by="test",
+            why="it is the only one",
+            policy=policy,
         )
+
+    def change(self, action: Action, version: int, share: float = 0.0) -> Change:
+        """Move an alias."""
+        store = ChampionStore(self.state_url)
+        return store.change(USE_CASE, action, version, share=share, who="test", why="a test", at=START)
 
 
 @dataclass(frozen=True)
@@ -156,15 +166,17 @@ class Trained:
     """Batch scores of the frame's rows."""
 
 
-def train(frame: pl.DataFrame, kind: str = "lightgbm", feature_set: FeatureSet = FEATURES) -> Trained:
+def train(
+    frame: pl.DataFrame, kind: str = "lightgbm", feature_set: FeatureSet = FEATURES, **more: object
+) -> Trained:
     """A candidate fitted on every row, by the batch path."""
     features = batch.compute(feature_set, frame, {"orders": frame, "shops": SHOPS})
     fitted = fit(feature_set, features)
     X = fitted.matrix(features)
     training = TrainingSet(X, frame["returned"].cast(pl.Float64).to_numpy(), fitted.names, fitted.categories)
     params: dict[str, object] = {"num_iterations": 15, "min_data_in_leaf": 5} if kind == "lightgbm" else {}
-    build = lightgbm.build if kind == "lightgbm" else logistic_regression.build
-    model = build(**params).fit(training)
+    params |= more
+    model = plugins.find(models, kind).build(**params).fit(training)
     metadata = Metadata(rows=len(X), label_rate=0.4)
     candidate = assemble(USE_CASE, kind, params, model, training, fitted.to_json(), metadata)
     return Trained(candidate, frame, X, model.predict(X))

@@ -29,8 +29,9 @@ MODELS = ("rate_table", "logistic_regression", "decision_tree")
 FIRST = datetime(2025, 3, 1, tzinfo=UTC)
 DAYS, ORDERS_A_DAY = 60, 60
 WAREHOUSES = {"HAM": 40, "LYS": 18, "WAW": 55}
-RUN_DEPENDENT = {"fit_seconds", "received_at", "source"}
-"""Columns that two runs over the same data may differ in: a duration, when and from which folder it came."""
+RUN_DEPENDENT = {"fit_seconds", "package", "received_at", "source"}
+"""Columns that two runs over the same data may differ in: a duration, when and from which folder it came, and
+the id of a package, whose card says when it was trained."""
 
 
 SHORT = {

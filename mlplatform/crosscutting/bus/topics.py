@@ -66,6 +66,31 @@ class ModelReadyForDeployment(Event, frozen=True, kw_only=True):
     run_id: Text
 
 
+class DeploymentChanged(Event, frozen=True, kw_only=True):
+    """An alias was moved to another version; `number` counts the use case's changes from 1, without gaps."""
+
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    action: Literal["promote", "rollback", "canary", "shadow"]
+    version: Count
+    """The version that has the alias now; 0: it was taken away."""
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    """Part of the entities that a canary answers."""
+    why: Text
+    who: Text
+
+
+class ScoringRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants batch scores of days; told twice, it is one request."""
+
+    first: Text
+    last: Text
+    """Days (YYYY-MM-DD), both included."""
+    version: Count | None = None
+    """Of a release; None: the champion's."""
+    callback: str | None = None
+    """URL that is told of the end."""
+
+
 class ScoringCompleted(Event, frozen=True, kw_only=True):
     """A partition of batch scores is committed to the lake."""
 
@@ -92,6 +117,21 @@ class DeadLetter(Event, frozen=True, kw_only=True):
     """Whether `original` was too large and is only its beginning."""
 
 
+class WebhookUndelivered(Event, frozen=True, kw_only=True):
+    """A message could not be pushed to its receiver and was given up; the service's home keeps it."""
+
+    message_id: Text
+    """The header `webhook-id`."""
+    url: Text
+    reason: str
+    attempts: Count
+    original: str
+    """The message's body; base64 where `encoding` says so."""
+    encoding: Literal["text", "base64"] = "text"
+    truncated: bool = False
+    """Whether `original` was too large and is left out."""
+
+
 SOURCE_DATA_AVAILABLE = Topic("source-data-available", SourceDataAvailable, Envelope[SourceDataAvailable])
 SOURCE_EVENT = Topic("source-event", SourceEvent, Envelope[SourceEvent])
 RAW_DATA_EXTRACTED = Topic("raw-data-extracted", RawDataExtracted, Envelope[RawDataExtracted])
@@ -99,8 +139,11 @@ FEATURES_GENERATED = Topic("features-generated", FeaturesGenerated, Envelope[Fea
 MODEL_READY_FOR_DEPLOYMENT = Topic(
     "model-ready-for-deployment", ModelReadyForDeployment, Envelope[ModelReadyForDeployment], version=2
 )
+DEPLOYMENT_CHANGED = Topic("deployment-changed", DeploymentChanged, Envelope[DeploymentChanged])
+SCORING_REQUESTED = Topic("scoring-requested", ScoringRequested, Envelope[ScoringRequested])
 SCORING_COMPLETED = Topic("scoring-completed", ScoringCompleted, Envelope[ScoringCompleted])
 DEAD_LETTER = Topic("dead-letter", DeadLetter, Envelope[DeadLetter])
+WEBHOOK_UNDELIVERED = Topic("webhook-undelivered", WebhookUndelivered, Envelope[WebhookUndelivered])
 
 TOPICS: dict[str, Topic[Any]] = {
     topic.name: topic
@@ -110,8 +153,11 @@ TOPICS: dict[str, Topic[Any]] = {
         RAW_DATA_EXTRACTED,
         FEATURES_GENERATED,
         MODEL_READY_FOR_DEPLOYMENT,
+        DEPLOYMENT_CHANGED,
+        SCORING_REQUESTED,
         SCORING_COMPLETED,
         DEAD_LETTER,
+        WEBHOOK_UNDELIVERED,
     )
 }
 

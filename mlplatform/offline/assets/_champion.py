@@ -74,7 +74,7 @@ def build(declared: Declared, version: str) -> AssetsDefinition:
     ) -> Iterator[Any]:
         lake, store = mlplatform_lake.lake(), mlplatform_candidates.store()
         judged = {name: _judged(declared, store, evaluations[f"evaluation_{name}"]) for name in names}
-        candidates, baselines = list(judged.values()), _baselines(rule, judged)
+        candidates, baselines = list(judged.values()), baselines_of(rule, judged)
         as_of, champions = context.partition_key, mlplatform_champions.store()
         present = _present(declared, lake, store, champions, as_of, candidates)
         verdict = choose(rule, candidates, baselines, present)
@@ -112,7 +112,7 @@ def _won(declared: Declared, store: CandidateStore, rule: Rule, verdict: Verdict
     return {WINNER: MetadataValue.json(msgspec.to_builtins(told))}
 
 
-def _baselines(rule: Rule, judged: dict[str, Candidate]) -> list[Candidate]:
+def baselines_of(rule: Rule, judged: dict[str, Candidate]) -> list[Candidate]:
     """The models to beat; the constant is none and is judged on the rows of any model."""
     of_rows = next(iter(judged.values()))
     return [judged[name] if name in judged else constant(rule.metric, of_rows) for name in rule.beat]

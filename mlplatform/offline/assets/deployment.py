@@ -1,4 +1,4 @@
-"""The asset of deployment: the winner becomes the champion that batch and online scoring use."""
+"""Assets of deployment: packages, and the winner that becomes the champion of batch and online scoring."""
 
 import getpass
 from datetime import UTC, datetime
@@ -6,25 +6,31 @@ from typing import Any
 
 import polars as pl
 from dagster import AssetExecutionContext, AssetIn, AssetsDefinition, MaterializeResult, MetadataValue
+from msgspec.structs import replace
 
-from mlplatform.errors import ServiceError
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ModelError, ServiceError
 from mlplatform.offline import partitions
+from mlplatform.offline.assets import _package
+from mlplatform.offline.assets._package import package_version
 from mlplatform.offline.assets._shared import IO, key, stage_asset
-from mlplatform.offline.assets.evaluation import champion_version
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.deploying import told
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, ScoringService
+from mlplatform.stages.deployment.alias import Deployment
 from mlplatform.stages.deployment.release import Promotion, Release
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.training.candidate import open_model
+from mlplatform.stores.candidates import CandidateStore
 
 
 def release_version(declared: Declared) -> str:
-    """What decides a release: the champion."""
-    return declared.version("release", champion_version(declared))
+    """What decides a release: the package, and so the champion, its threshold and how it is served."""
+    return declared.version("release", package_version(declared))
 
 
-def build(declared: Declared) -> list[AssetsDefinition]:
-    """`release`, an entry in the champion's history."""
+def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
+    """`package`, and `release`, an entry in the champion's history."""
 
     @stage_asset(
         declared,
@@ -33,62 +39,133 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         version=release_version(declared),
         kinds={"fastapi"},
         partitions_def=partitions.training_dates(declared),
-        ins={"champion": AssetIn(key(declared, "champion"), input_manager_key=IO)},
-        description="The winner, after its golden rows have been replayed to the bit, entered in the "
-        "append-only history of champions. Scoring services take it up within a second.",
+        ins={name: AssetIn(key(declared, name), input_manager_key=IO) for name in ("champion", "package")},
+        description="The winner, if its package holds its contract and the quality gate, entered in the "
+        "append-only history of champions. Scoring services take it up within a second. What a rollback "
+        "withdrew stays out until a person promotes it.",
     )
     def release(
         context: AssetExecutionContext,
         champion: pl.DataFrame,
+        package: pl.DataFrame,
         mlplatform_candidates: CandidatesResource,
         mlplatform_champions: ChampionsResource,
         mlplatform_scoring: ScoringService,
     ) -> MaterializeResult[Any]:
         store = mlplatform_champions.store()
-        winners = champion.filter(pl.col("winner"))
-        if winners.height:
-            digest = winners["digest"][0]
-            candidate = mlplatform_candidates.store().get(declared.name, digest)
-            open_model(candidate)
-            metric = declared.config.champion.metric
-            promoted = store.promote(
-                Promotion(
-                    use_case=declared.name,
-                    digest=digest,
-                    model=winners["model"][0],
-                    feature_set_id=FittedFeatureSet.from_json(candidate.feature_set).id,
-                    figures={
-                        "threshold": declared.config.threshold,
-                        **{part: winners[part][0] for part in (f"validation_{metric}", f"test_{metric}")},
-                    },
-                    as_of=context.partition_key,
-                    released_at=datetime.now(UTC),
-                    released_by=f"{getpass.getuser()} (run {context.run_id[:8]})",
-                    why=winners["reason"][0],
-                )
-            )
-        else:
-            present = store.champion(declared.name)
-            if present is None:
-                return MaterializeResult(metadata={"release": "none: every candidate was refused"})
-            promoted = present
-        return MaterializeResult(
-            metadata={
-                "version": promoted.version,
-                "model": promoted.model,
-                "digest": promoted.digest[:12],
-                "why": promoted.why,
-                "scoring service": MetadataValue.url(mlplatform_scoring.url),
-                "it serves": _served(mlplatform_scoring, promoted),
-            }
+        winners = champion.filter(pl.col("winner")).to_dicts()
+        present = store.deployment(declared.name)
+        who = f"{getpass.getuser()} (run {context.run_id[:8]})"
+        wanted, stays = None, ""
+        if winners:
+            _check(package, winners[0]["digest"])
+            stored = mlplatform_candidates.store()
+            wanted = _promotion(declared, stored, winners[0], context.partition_key, who)
+            stays = _stays_out(wanted, present)
+        if present is not None and (wanted is None or stays):
+            wanted = _served_anew(declared, present, who)
+        if wanted is None:
+            return MaterializeResult(metadata={"release": "none: every candidate was refused"})
+        chosen = wanted
+        promoted, changed = told(settings, store, declared.name, lambda: store.promote(chosen))
+        shown = _shown(promoted, stays, changed.published)
+        return MaterializeResult(metadata=shown | _service(mlplatform_scoring, promoted))
+
+    return [_package.build(declared), release]
+
+
+def _check(packages: pl.DataFrame, digest: str) -> None:
+    """Refuse a winner without a sound package; nothing that is released changes then."""
+    rows = packages.filter(pl.col("digest") == digest).to_dicts()
+    fault = rows[0]["fault"] if rows else "it was not packaged"
+    if fault:
+        raise ModelError(
+            f"the winner {rows[0]['model'] if rows else digest[:12]} is not released: {fault}.",
+            hint="The champion stays. See the checks of `package`; train again, or correct what they name.",
         )
 
-    return [release]
+
+def _promotion(
+    declared: Declared, store: CandidateStore, winner: dict[str, Any], as_of: str, who: str
+) -> Promotion:
+    """The winner as a promotion, after its golden rows have been replayed."""
+    candidate, metric = store.get(declared.name, winner["digest"]), declared.config.champion.metric
+    open_model(candidate)
+    return Promotion(
+        use_case=declared.name,
+        digest=winner["digest"],
+        model=winner["model"],
+        feature_set_id=FittedFeatureSet.from_json(candidate.feature_set).id,
+        figures={
+            "threshold": declared.config.threshold,
+            **{part: winner[part] for part in (f"validation_{metric}", f"test_{metric}")},
+        },
+        as_of=as_of,
+        released_at=datetime.now(UTC),
+        released_by=who,
+        why=winner["reason"],
+        policy=declared.config.serving.policy,
+    )
 
 
-def _served(scoring: ScoringService, release: Release) -> str:
+def _stays_out(wanted: Promotion, present: Deployment | None) -> str:
+    """Why a winner is not promoted by itself; empty if it is."""
+    if present is None:
+        return ""
+    for release in present.withdrawn:
+        if release.digest == wanted.digest:
+            return (
+                f"a rollback withdrew {release.model} ({release.digest[:12]}, version {release.version}): it "
+                "stays out until a person promotes it "
+                f"(mlplatform promote {wanted.use_case} {release.version})"
+            )
+    for release in present.previous:
+        if release.digest == wanted.digest != present.champion.digest:
+            return (
+                f"{release.model} ({release.digest[:12]}) was the champion as version {release.version}, and "
+                f"version {present.champion.version} followed it"
+            )
+    return ""
+
+
+def _served_anew(declared: Declared, present: Deployment, who: str) -> Promotion:
+    """The present champion as defs.yaml wants it served now; just so already: promoting changes nothing.
+
+    How it was served by a version that a rollback withdrew is not taken up again.
+    """
+    champion = present.champion
+    told = {name: getattr(champion, name) for name in Promotion.__struct_fields__}
+    same = Promotion(**told)
+    if any(release.digest == champion.digest for release in present.withdrawn):
+        return same
+    threshold, policy = declared.config.threshold, declared.config.serving.policy
+    if champion.policy == policy and champion.figures.get("threshold") == threshold:
+        return same
+    return replace(
+        same,
+        figures={**champion.figures, "threshold": threshold},
+        policy=policy,
+        released_at=datetime.now(UTC),
+        released_by=who,
+        why="serving or threshold in defs.yaml changed",
+    )
+
+
+def _shown(release: Release, stays: str, published: bool) -> dict[str, Any]:
+    return {
+        "version": release.version,
+        "model": release.model,
+        "digest": release.digest[:12],
+        "why": release.why,
+        **({"not promoted": stays} if stays else {}),
+        "deployment-changed": "published" if published else "follows when the broker is back",
+    }
+
+
+def _service(scoring: ScoringService, release: Release) -> dict[str, Any]:
     try:
         with scoring.client() as client:
-            return client.ready()
+            serves = client.ready()
     except ServiceError as error:
-        return f"nothing: it is not running. It will serve version {release.version}. {error.hint}"
+        serves = f"nothing: it is not running. It will serve version {release.version}. {error.hint}"
+    return {"scoring service": MetadataValue.url(scoring.url), "it serves": serves}

@@ -29,6 +29,7 @@ from mlplatform.offline.io_manager import ALLOW_EMPTY
 from mlplatform.offline.resources import LakeResource
 from mlplatform.stages.preparation.batch import compute
 from mlplatform.stages.preparation.declarations import FeatureSet, described
+from mlplatform.stores import stored_features
 from mlplatform.stores.lake import Lake
 
 
@@ -129,7 +130,10 @@ def _features(declared: Declared) -> AssetsDefinition:
         keys = keys_of_run(context)
         spine, tables = feature_inputs(declared, mlplatform_lake.lake(), keys[0], keys[-1])
         rows = compute(feature_set, spine, tables).with_columns(spine["partition_key"])
+        noted = mlplatform_lake.lake(), declared.name, feature_set, keys
+        stored_features.forget(*noted)
         yield Output(rows, metadata={"feature set": feature_set.id, "features": len(feature_set.names)})
+        stored_features.keep(*noted)
         found = leakage.look(declared, rows, tables)
         yield AssetCheckResult(
             check_name="no_leakage",

@@ -11,21 +11,19 @@ from dagster import (
     AssetCheckSpec,
     AssetDep,
     AssetExecutionContext,
-    AssetIn,
     AssetsDefinition,
-    Output,
+    MaterializeResult,
 )
 
 from mlplatform.errors import NotFound
-from mlplatform.offline import own_features, partitions
-from mlplatform.offline.assets._shared import IO, key, stage_asset, table
+from mlplatform.offline import partitions
+from mlplatform.offline.assets._shared import key, keys_of_run, stage_asset, table
 from mlplatform.offline.assets.deployment import release_version
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.io_manager import written
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
 from mlplatform.offline.served_parity import Found, look
-from mlplatform.stages.preparation.fitted import FittedFeatureSet
-from mlplatform.stages.scoring.score import answered
-from mlplatform.stages.training.candidate import open_model
+from mlplatform.stores.batch_scores import SCORES, Committed, Scorer, score_days
 
 
 def scores_version(declared: Declared) -> str:
@@ -35,7 +33,6 @@ def scores_version(declared: Declared) -> str:
 
 def build(declared: Declared) -> list[AssetsDefinition]:
     """`scores`, a row per question with the model and version that gave it."""
-    spine, threshold = declared.feature_set.spine, declared.config.threshold
 
     @stage_asset(
         declared,
@@ -44,8 +41,10 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         version=scores_version(declared),
         kinds={"lightgbm", "duckdb"},
         partitions_def=partitions.days_to_score(declared),
-        ins={"features": AssetIn(key(declared, "features"), input_manager_key=IO)},
-        deps=[AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping())],
+        deps=[
+            AssetDep(key(declared, "features")),
+            AssetDep(key(declared, "release"), partition_mapping=AllPartitionMapping()),
+        ],
         description=f"{_said(declared)} of every question of the day, by the champion; the same bits the "
         "online service answers.",
         check_specs=[
@@ -59,7 +58,6 @@ def build(declared: Declared) -> list[AssetsDefinition]:
     )
     def scores(
         context: AssetExecutionContext,
-        features: pl.DataFrame,
         mlplatform_candidates: CandidatesResource,
         mlplatform_champions: ChampionsResource,
         mlplatform_lake: LakeResource,
@@ -70,29 +68,21 @@ def build(declared: Declared) -> list[AssetsDefinition]:
                 f"{declared.name!r} has no champion: none was trained, or every candidate was refused.",
                 hint=f'Ask why: mlplatform sql "SELECT model, reason FROM {declared.name}.champion".',
             )
-        candidate = mlplatform_candidates.store().get(declared.name, release.digest)
-        features = features.sort("partition_key", *spine.key)  # the order in which equal ranks fall
-        fitted, lake = FittedFeatureSet.from_json(candidate.feature_set), mlplatform_lake.lake()
-        days = features.with_columns(day="partition_key")
-        matrix = fitted.matrix(own_features.of_rows(declared, lake, fitted.feature_set, days))
-        score = open_model(candidate).predict(matrix)
-        asked = features.select(*spine.key, "as_of", "partition_key")
-        rows = answered(asked, candidate.output, score, threshold).with_columns(
-            model=pl.lit(release.model),
-            version=pl.lit(release.version, pl.Int64),
-            digest=pl.lit(release.digest),
-            feature_set=pl.lit(release.feature_set_id),
-        )
-        yield Output(
-            rows,
+        lake, candidates, days = mlplatform_lake.lake(), mlplatform_candidates.store(), keys_of_run(context)
+        commits: list[Committed] = []
+        scorer = Scorer.open(release, candidates, lake)
+        score_days(scorer, lake, days, done=commits.append)
+        rows = sum(sum(each.rows.values()) for each in commits)
+        yield MaterializeResult(
             metadata={
                 "model": release.model,
                 "version": release.version,
-                "mean score": round(float(score.mean()), 4) if len(score) else 0.0,
+                "mean score": round(sum(each.score_sum for each in commits) / rows, 4),
+                **written(lake, declared.table(SCORES), days, rows),
             },
         )
-        begin, end = rows.select(pl.col("as_of").min(), end=pl.col("as_of").max()).row(0)
-        found = look(declared, lake, mlplatform_candidates.store(), begin, end)
+        begin, end = min(each.begin for each in commits), max(each.end for each in commits)
+        found = look(declared, lake, candidates, begin, end)
         yield AssetCheckResult(check_name="served_parity", **_verdict(found))
 
     return [scores]

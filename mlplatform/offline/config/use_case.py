@@ -16,6 +16,7 @@ from mlplatform.offline.config.judging import (
 )
 from mlplatform.offline.config.models import Model, Selection, Split
 from mlplatform.offline.config.section import SafeName, Section
+from mlplatform.offline.config.serving import Serving, check_constant
 from mlplatform.offline.config.task import Label, Lists, Series
 from mlplatform.offline.config.training import Training
 from mlplatform.stages.evaluation.constant import NAME as CONSTANT
@@ -55,6 +56,8 @@ class UseCaseConfig(Section):
     champion: Champion = Champion()
     training: Training = Training()
     """What starts a training by itself, and what of one is tried again."""
+    serving: Serving = Serving()
+    """How the versions of the use case are served; part of each release."""
     drift: Drift = Drift()
     references: list[Reference] = []
     """Shown beside the test figures at the end of `mlplatform run`."""
@@ -89,6 +92,7 @@ class UseCaseConfig(Section):
     @model_validator(mode="after")
     def _task_whole(self) -> "UseCaseConfig":
         check_task(self)
+        check_constant(self.serving.constant, self.output.kind)
         return self
 
     @field_validator("owners")

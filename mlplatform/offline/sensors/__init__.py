@@ -9,11 +9,13 @@ from dagster import ScheduleDefinition, SensorDefinition
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.sensors.arrivals import source_data_available
+from mlplatform.offline.sensors.deployments import deployment_changed
 from mlplatform.offline.sensors.join import features_due
 from mlplatform.offline.sensors.notifier import (
     features_generated,
     model_ready_for_deployment,
     raw_data_extracted,
+    scoring_completed,
 )
 from mlplatform.offline.sensors.schedules import ingestion_schedules
 from mlplatform.offline.sensors.streams import streams_archived
@@ -28,6 +30,8 @@ def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
         features_due(declared, settings),
         features_generated(declared, settings),
         model_ready_for_deployment(declared, settings),
+        scoring_completed(declared, settings),
+        deployment_changed(declared, settings),
         *streams_archived(declared, settings),
         *training_sensors(declared, settings),
     ]

@@ -21,10 +21,12 @@ from dagster import (
 )
 
 from mlplatform.crosscutting.bus import Bus, Envelope, Topic, open_bus
+from mlplatform.crosscutting.bus.scoring_messages import scored
 from mlplatform.crosscutting.bus.topics import (
     FEATURES_GENERATED,
     MODEL_READY_FOR_DEPLOYMENT,
     RAW_DATA_EXTRACTED,
+    SCORING_COMPLETED,
 )
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError
@@ -33,6 +35,7 @@ from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.messages import Winner, extracted, generated, ready
 from mlplatform.sources._contract import WHOLE
+from mlplatform.stores.batch_scores import SCORES
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.raw import RawStore
@@ -100,6 +103,35 @@ def model_ready_for_deployment(declared: Declared, settings: Settings) -> Sensor
 
     said = "Publishes each winner of the champion rule; what a broker outage held up follows later."
     return _notifier(declared, settings, MODEL_READY_FOR_DEPLOYMENT, ["champion"], messages, said)
+
+
+def scoring_completed(declared: Declared, settings: Settings) -> SensorDefinition:
+    """Days scored by a run become messages `scoring-completed`; a request's are told by its service."""
+
+    def messages(asset: str, records: Sequence[EventLogRecord]) -> Message:
+        days = sorted({record.partition_key for record in records if record.partition_key})
+        with closing(Lake.from_settings(settings)) as lake:
+            stored = lake.read(declared.table(asset), columns=["partition_key"], partitions=days)
+        rows = dict(stored["partition_key"].value_counts().iter_rows())
+
+        def message(record: EventLogRecord) -> Envelope[Any] | None:
+            made, day = record.asset_materialization, record.partition_key
+            if made is None or day is None or not {"model", "version"} <= made.metadata.keys():
+                return None
+            model, version = made.metadata["model"].value, made.metadata["version"].value
+            return scored(
+                declared.name,
+                day,
+                record.run_id,
+                model=str(model),
+                version=int(str(version)),
+                rows=rows.get(day, 0),
+            )
+
+        return message
+
+    said = "Publishes each day of batch scores; what a broker outage held up follows later."
+    return _notifier(declared, settings, SCORING_COMPLETED, [SCORES], messages, said)
 
 
 def _notifier(

@@ -10,7 +10,7 @@ data (a msgspec Struct), so it can be hashed, saved and loaded without running c
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -27,6 +27,8 @@ Evaluate = Callable[[Mapping[str, Any]], Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = 60_000_000
+_QUARTER = 15 * _MINUTE
+_DAY = 24 * 60 * _MINUTE
 
 
 class _Operators:
@@ -140,7 +142,7 @@ class Constant(_Node, frozen=True, tag="constant"):
         return pl.int_range(pl.len()) * 0 + self.value
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
-        return code.value(self.value + 0)  # as polars has it above: a zero without a sign
+        return code.constant(self.value + 0)  # as polars has it above: a zero without a sign
 
 
 class Binary(_Node, frozen=True, tag="binary"):
@@ -172,26 +174,24 @@ class Binary(_Node, frozen=True, tag="binary"):
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
         a, b = self.left.write(code, found), self.right.write(code, found)
-        result = _PYTHON[self.operator].format(a=a, b=b, number=code.value(_number))
-        return code.set(f"None if {a} is None or {b} is None else {result}")
+        match self.operator:
+            case "/":
+                # As a float first: Python does not round two large whole numbers it divides, polars does.
+                source = f"1.0 * {a} / {b} + 0.0 if {b} else None"
+                return code.float_(code.unless_missing((a, b), source, certain=False))
+            case ">=" | ">":
+                return code.unless_missing((a, b), f"1 if {a} {self.operator} {b} else 0")
+            case _ if code.floats & {a, b}:
+                return code.float_(code.unless_missing((a, b), f"{a} {self.operator} {b} + 0.0"))
+            case _:
+                inside = f"{-(2**63)} <= (y := {a} {self.operator} {b}) < {2**63}"
+                source = f"(y if {inside} else {code.value(_number)}(y)) + 0"
+                return code.unless_missing((a, b), source)
 
 
 def _number(value: int | float) -> int | float:
-    """What polars has as Int64 or Float64: a whole number wraps around at 2**63, and a zero has no sign."""
-    if -(2**63) <= value < 2**63 or isinstance(value, float):
-        return value + 0  # -0.0 + 0 is 0.0
-    return (value + 2**63) % 2**64 - 2**63
-
-
-_PYTHON: dict[str, str] = {
-    "+": "{number}({a} + {b})",
-    "-": "{number}({a} - {b})",
-    "*": "{number}({a} * {b})",
-    # As floats first: Python divides two large whole numbers without rounding them, polars does not.
-    "/": "float({a}) / float({b}) + 0 if {b} != 0 else None",
-    ">=": "int({a} >= {b})",
-    ">": "int({a} > {b})",
-}
+    """A number outside 64 bits as polars has it: as Int64 it wraps around at 2**63."""
+    return value if isinstance(value, float) else (value + 2**63) % 2**64 - 2**63
 
 
 def _unsigned_zero(number: pl.Expr) -> pl.Expr:
@@ -213,7 +213,8 @@ class Clip(_Node, frozen=True, tag="clip"):
         # A bound takes the value's type, as in polars: 0.0 where a decimal is cut off at 0.
         bound = f"type({value})({self.low!r} if {value} < {self.low!r} else {self.high!r})"
         inside = f"{self.low!r} <= {value} <= {self.high!r}"
-        return code.set(f"None if {value} is None else {value} if {inside} else {bound}")
+        clipped = code.unless_missing((value,), f"{value} if {inside} else {bound}")
+        return code.float_(clipped) if value in code.floats else clipped
 
 
 class IsNull(_Node, frozen=True, tag="is_null"):
@@ -225,7 +226,8 @@ class IsNull(_Node, frozen=True, tag="is_null"):
         return self.operand.polars().is_null().cast(pl.Int64)
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
-        return code.set(f"int({self.operand.write(code, found)} is None)")
+        value = self.operand.write(code, found)
+        return code.constant(0) if value in code.present else code.once(f"1 if {value} is None else 0")
 
 
 class Coalesce(_Node, frozen=True, tag="coalesce"):
@@ -239,7 +241,12 @@ class Coalesce(_Node, frozen=True, tag="coalesce"):
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
         value, otherwise = self.operand.write(code, found), self.otherwise.write(code, found)
-        return code.set(f"{otherwise} if {value} is None else {value}")
+        if value in code.present:
+            return value
+        chosen = code.once(f"{otherwise} if {value} is None else {value}")
+        if otherwise in code.present:
+            code.present.add(chosen)
+        return code.float_(chosen) if {value, otherwise} <= code.floats else chosen
 
 
 class Shift(_Node, frozen=True, tag="shift"):
@@ -253,7 +260,7 @@ class Shift(_Node, frozen=True, tag="shift"):
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
         value = self.operand.write(code, found)
-        return code.set(f"None if {value} is None else {value} + {self.by_us!r}")
+        return code.unless_missing((value,), f"{value} + {self.by_us!r}")
 
 
 class Minutes(_Node, frozen=True, tag="minutes"):
@@ -267,7 +274,7 @@ class Minutes(_Node, frozen=True, tag="minutes"):
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
         a, b = self.later.write(code, found), self.earlier.write(code, found)
-        return code.set(f"None if {a} is None or {b} is None else ({a} - {b}) // {_MINUTE}")
+        return code.unless_missing((a, b), f"({a} - {b}) // {_MINUTE}")
 
 
 class Calendar(_Node, frozen=True, tag="calendar"):
@@ -300,23 +307,42 @@ class Calendar(_Node, frozen=True, tag="calendar"):
         return part.cast(pl.Int64)
 
     def write(self, code: Code, found: Mapping[str, str]) -> str:
-        value, zone = self.operand.write(code, found), code.value(ZoneInfo(self.zone))
-        local, part = code.value(_local), code.value(_PARTS[self.part])
-        return code.set(f"None if {value} is None else {part}({local}({value}, {zone}))")
+        value = self.operand.write(code, found)
+        local = code.unless_missing((value,), f"{code.value(_clock(self.zone))}({value})")
+        match self.part:
+            case "hour":
+                part = f"{local} // {60 * _MINUTE} % 24"
+            case "minute_of_day":
+                part = f"{local} // {_MINUTE} % 1440"
+            case "weekday":
+                part = f"({local} // {_DAY} + 3) % 7 + 1"  # 1970 began on a Thursday
+            case "month":
+                part = f"{code.value(date.fromordinal)}({local} // {_DAY} + {_EPOCH.toordinal()}).month"
+        return code.unless_missing((local,), part)
 
 
-@lru_cache(maxsize=4096)
-def _local(moment: int, zone: ZoneInfo) -> datetime:
-    """Remembered, as hour, weekday and month of one moment are asked together."""
-    return (_EPOCH + timedelta(microseconds=moment)).astimezone(zone)
+@lru_cache
+def _clock(name: str) -> Callable[[int], int]:
+    """What the clocks of a zone show at a time, in microseconds since they showed the beginning of 1970."""
+    zone = ZoneInfo(name)
 
+    def offset_at(moment: int) -> int:
+        offset = (_EPOCH + timedelta(microseconds=moment)).astimezone(zone).utcoffset()
+        assert offset is not None
+        return offset // timedelta(microseconds=1)
 
-_PARTS: dict[str, Callable[[datetime], int]] = {
-    "hour": lambda local: local.hour,
-    "minute_of_day": lambda local: local.hour * 60 + local.minute,
-    "weekday": lambda local: local.isoweekday(),
-    "month": lambda local: local.month,
-}
+    @lru_cache(maxsize=4096)
+    def offset_of(quarter: int) -> int | None:
+        """Of a whole quarter of an hour; None if the clocks were put forward or back within."""
+        first, last = offset_at(quarter * _QUARTER), offset_at((quarter + 1) * _QUARTER - 1)
+        return first if first == last else None
+
+    def local(moment: int) -> int:
+        offset = offset_of(moment // _QUARTER)
+        return moment + (offset_at(moment) if offset is None else offset)
+
+    return local
+
 
 Expression = Column | Constant | Binary | Clip | IsNull | Coalesce | Shift | Minutes | Calendar
 Operand = Expression | int | float

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mlplatform.errors import ConfigurationError, FeatureSetMismatch
+from mlplatform.stages.preparation.compiled import Code
 from mlplatform.stages.preparation.declarations import FeatureSet, TargetRate
 
 UNKNOWN, MISSING = -1, -2
@@ -112,18 +113,22 @@ class FittedFeatureSet(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def encoder(self) -> Callable[[Sequence[Any]], list[float]]:
         """A function from one vector (in the order of `names`) to the floats of a matrix row."""
-        codes = [self._code(name) for name in self.names]
-        nan = math.nan
-
-        def encode(vector: Sequence[Any]) -> list[float]:
-            return [
-                (nan if value is None else float(value))
-                if code is None
-                else (code.missing if value is None else code.known.get(value, code.unknown))
-                for value, code in zip(vector, codes, strict=True)
-            ]
-
-        return encode
+        source = Code()
+        nan, values = source.value(math.nan), [source.variable() for _ in self.names]
+        source.add(f"[{', '.join(values)}] = vector")
+        floats = []
+        for name, value in zip(self.names, values, strict=True):
+            code = self._code(name)
+            if code is None:
+                floats.append(
+                    f"{value} if type({value}) is float else {nan} if {value} is None else float({value})"
+                )
+            else:
+                known, unknown = source.value(code.known.get), source.constant(code.unknown)
+                missing = source.constant(code.missing)
+                floats.append(f"{missing} if {value} is None else {known}({value}, {unknown})")
+        source.add(f"return [{', '.join(floats)}]")
+        return source.function("vector")
 
     def to_json(self) -> bytes:
         """Canonical JSON; equal fitted sets give equal bytes."""

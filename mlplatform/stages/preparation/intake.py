@@ -5,7 +5,6 @@ a refused row has no effect; a row told again, equal in every column used, has n
 how features are read.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +27,8 @@ from mlplatform.stages.preparation.windows import (
 )
 
 Place = tuple[tuple[str, ...], Shelves, int]
+REMEMBERED = 2048
+"""Of each key, readings kept for the next question of the same time."""
 Columns = dict[str, str]
 """Per column the variable that holds its value."""
 
@@ -73,11 +74,12 @@ class SourceIntake:
         code.add(
             f"if {' or '.join(f'{part} is None' for part in parts)}: raise {code.value(self)}.unidentified()"
         )
-        told = code.set(tuple_of([at, *columns.values()]))
-        code.add(f"if {told} in {code.value(self._told)}: return")
+        told, known_of = code.set(tuple_of(list(columns.values()))), code.value(self._told)
         numbers = self._write_numbers(code, columns)
         states = [code.set(_write_state(code, [columns[v] for v in user.values])) for user in self.closings]
-        code.add(f"{code.value(self._told)}[{told}] = {known}")
+        before = code.set(f"len({known_of})")
+        code.add(f"{known_of}[{told}] = {known}")
+        code.add(f"if len({known_of}) == {before}: return")
         for user in self.known:
             _write_known(code, user, columns, numbers, known, item)
         for told_of in self.items:
@@ -204,17 +206,31 @@ def _write_telling(code: Code, user: ItemIntake, columns: Columns, known: str, i
 def write_reading(
     code: Code, shelves: Shelves, groups: Sequence[tuple[int, Any]], columns: Columns, found: Columns
 ) -> None:
-    """The code that reads all groups of one key at time `asked` into the variables `found`."""
-    bisect = code.value(bisect_right), code.value(bisect_left)
+    """The code that reads all groups of one key at time `asked` into the variables `found`.
+
+    The reading is a function of its own (Python is slower with variables beyond the 256th), and what it gave
+    is remembered until `version` tells of another row: many questions share a time and, say, an airport.
+    """
     nothing = {name: value for _, group in groups for name, value in group.nothing.items()}
+    reading = Code()
+    values = {name: reading.variable() for name in nothing}
+    for place, group in groups:
+        group.write(reading, reading.set(f"shelf[{place}]"), values)
+    reading.add(f"return {tuple_of([*values.values(), 'version'])}")
+    read = code.value(reading.function("asked, shelf, version"))
+    floats = {name for _, group in groups for name in group.floats}
+    names = [code.float_(found[name]) if name in floats else found[name] for name in nothing]
     there, key = write_key(code, shelves.by, columns)
-    shelf = code.set(f"{code.value(shelves.get)}({key}) if {there} else None")
-    with code.block(f"if {shelf} is None"):
-        with code.block(f"if {there}"):
-            for name, value in nothing.items():
-                code.add(f"{found[name]} = {value!r}")
+    kept = code.value({})
+    code.add(f"question = asked, {key}")
+    code.add(f"values = {kept}.get(question)")
+    with code.block("if values is None or values[-1] != version"):
+        code.add(f"shelf = {code.value(shelves.get)}({key})")
+        with code.block("if shelf is not None"):
+            code.add(f"if len({kept}) >= {REMEMBERED}: {kept}.clear()")
+            code.add(f"values = {kept}[question] = {read}(asked, shelf, version)")
+        with code.block(f"elif {there}"):
+            code.add(f"values = {(*nothing.values(), 0)!r}")
         with code.block("else"):
-            code.add(" = ".join(found[name] for name in nothing) + " = None")
-    with code.block("else"):
-        for place, group in groups:
-            group.write(code, code.set(f"{shelf}[{place}]"), bisect, found)
+            code.add(f"values = {(None,) * (len(nothing) + 1)!r}")
+    code.add(f"{', '.join(names)}, _ = values")

@@ -2,6 +2,7 @@
 
 Per key there is a shelf of logs: known times in order, with prefix sums of whole numbers beside them. A
 window is two bisects and one float step, the same that `batch.py` takes, so the values agree to the bit.
+What was read of a key is remembered until the next row, for questions of the same time.
 Late and re-ordered events are inserted where they belong. It must not read a clock: `advance` says what
 time it is, and drops what no window can reach any more.
 
@@ -52,6 +53,8 @@ class OnlineFeatures:
         self._kept_from: int | None = None
         self._retention_us = feature_set.retention_us
         self._lock = threading.Lock()
+        self._version = 0
+        """Another one after every row, so that nothing read before is taken for what would be read now."""
         self._as_of = feature_set.spine.as_of.python()
         self._shelves: dict[tuple[str, ...], Shelves] = {}
         self._groups: dict[tuple[str, ...], list[tuple[int, KnownGroup | OpenGroup]]] = {}
@@ -76,6 +79,7 @@ class OnlineFeatures:
                 hint="The event belongs to another feature set.",
             )
         with self._lock:
+            self._version += 1
             taker.take(row)
 
     def load_static(self, table: str, rows: Iterable[Facts]) -> None:
@@ -112,6 +116,7 @@ class OnlineFeatures:
 
     def _drop_before(self, moment: int) -> None:
         self._kept_from = moment
+        self._version += 1
         for shelves in self._shelves.values():
             shelves.drop_before(moment)
         for items in self._open_items:
@@ -147,16 +152,31 @@ class OnlineFeatures:
         """
         try:
             asked = self.as_of(facts)
-            with self._lock:
-                if self._kept_from is not None and asked < self._kept_from:
-                    raise self._too_old(asked)
-                vector: list[Any] = self._vector(asked, facts)
-                return vector
         except KeyError as error:
-            raise FeatureError(
-                f"the question has no fact {error}; it has: {', '.join(facts)}.",
-                hint=f"Send every fact of the spine: {', '.join(self.feature_set.spine.facts)}.",
-            ) from error
+            raise self._lacking(facts, error) from error
+        return self.vector_at(asked, facts)
+
+    def vector_at(self, asked: int, facts: Facts) -> list[Any]:
+        """`vector` for facts whose time (`as_of`) is known already.
+
+        Raises
+        ------
+        FeatureError
+            if a fact is not given, or the question is about a time whose rows were dropped.
+        """
+        with self._lock:
+            if self._kept_from is not None and asked < self._kept_from:
+                raise self._too_old(asked)
+            try:
+                return self._vector(asked, facts, self._version)
+            except KeyError as error:
+                raise self._lacking(facts, error) from error
+
+    def _lacking(self, facts: Facts, error: KeyError) -> FeatureError:
+        return FeatureError(
+            f"the question has no fact {error}; it has: {', '.join(facts)}.",
+            hint=f"Send every fact of the spine: {', '.join(self.feature_set.spine.facts)}.",
+        )
 
     def _too_old(self, asked: int) -> FeatureError:
         return FeatureError(
@@ -205,7 +225,7 @@ class OnlineFeatures:
         due.items.append(ItemIntake(items, places=places))
         until.closings.append(ItemIntake(items, values=values))
 
-    def _compiled(self) -> Callable[[int, Facts], list[Any]]:
+    def _compiled(self) -> Callable[[int, Facts, int], list[Any]]:
         """The function of a vector: what looks at other rows key by key, then rows in their order."""
         code, spine = Code(), self.feature_set.spine
         columns = {name: code.set(f"row[{name!r}]") for name in spine.facts}
@@ -233,4 +253,4 @@ class OnlineFeatures:
                 case _:
                     pass
         code.add(f"return [{', '.join(found[name] for name in self.feature_set.names)}]")
-        return code.function("asked, row")
+        return code.function("asked, row, version")

@@ -4,8 +4,10 @@ It must not know how events arrive; `online.py` brings the log and the time.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from itertools import islice
+from operator import itemgetter, mul
 from typing import Any
 
 from mlplatform.errors import FeatureError
@@ -69,17 +71,19 @@ class KnownGroup:
         self.ordered = bool(self._lasts or self._means or any(f.last for f in self._aggregates))
         self.reach_us = max(map(_reach, features))
         self.nothing = {f.name: _of_nothing(f) for f in features}
+        self.floats = [f.name for f in features if _gives_float(f)]
 
     def new(self) -> Log:
         """An empty log."""
         return Log(len(self.sums), len(self.columns))
 
-    def write(self, code: Code, log: str, bisect: tuple[str, str], found: Mapping[str, str]) -> None:
+    def write(self, code: Code, log: str, found: Mapping[str, str]) -> None:
         """Write the code that reads the features at time `asked` into their variables `found`."""
-        right, left = bisect
+        right, left = code.value(bisect_right), code.value(bisect_left)
         times = code.set(f"{log}.times")
         sums = code.set(f"{log}.sums") if self.sums else ""
-        high = code.set(f"{right}({times}, asked)")
+        newest = f"len({times}) if {times} and {times}[-1] <= asked"  # nearly always: no search then
+        high = code.set(f"{newest} else {right}({times}, asked)")
         until = code.set(f"{sums}[{high}]") if self.sums else ""
         low = "0"
         windows = {f.window for f in self._aggregates} | {f.window for f in self._means}
@@ -93,11 +97,9 @@ class KnownGroup:
             for mean in self._means:
                 if microseconds(mean.window) == window:
                     column = self.columns.index((mean.value, mean.scale, NUMBER))
-                    weights, finish = code.value(mean.weights), code.value(exponential_mean)
-                    code.add(
-                        f"{found[mean.name]} = "
-                        f"{finish}({log}.columns[{column}], {low}, {high}, {weights}, {mean.scale})"
-                    )
+                    weights, finish = code.value(_weighted(mean)), code.value(exponential_mean)
+                    values = f"{log}.columns[{column}]"
+                    code.add(f"{found[mean.name]} = {finish}({values}, {low}, {high}, {weights})")
         self._write_lasts(code, log, times, right, high, found)
 
     def _begin(
@@ -170,7 +172,7 @@ def _finish(code: Code, feature: Agg, parts: Sequence[str], column: str, low: st
         case "count":
             return parts[0]
         case "sum":
-            return parts[0] if scale == 1 else f"float({parts[0]}) / {float(scale)!r}"
+            return parts[0] if scale == 1 else f"{parts[0]} / {float(scale)!r}"
         case "mean":
             n, total = parts
             return f"{total} / {n if scale == 1 else f'({n} * {scale})'} if {n} else None"
@@ -218,6 +220,13 @@ def _of_nothing(feature: Windowed) -> int | float | None:
     return None
 
 
+def _gives_float(feature: Windowed) -> bool:
+    """Whether its values are floats or None, whatever the rows hold."""
+    if isinstance(feature, Agg):
+        return feature.fn in ("mean", "std") or (feature.fn in ("sum", "min", "max") and feature.scale != 1)
+    return isinstance(feature, ExponentialMean)
+
+
 def _extreme(choose: Any, values: Sequence[int | None], present: int, scale: int) -> int | float:
     known: Iterable[Any] = values if present == len(values) else [v for v in values if v is not None]
     extreme: int = choose(known)
@@ -236,15 +245,28 @@ def _std(n: int, total: int, squares: int, scale: int) -> float | None:
     return math.sqrt(float(spread) / float(n * (n - 1))) / scale
 
 
-def exponential_mean(
-    values: Sequence[int | None], low: int, high: int, weights: Sequence[int], scale: int
-) -> float | None:
+Weights = Sequence[tuple[Sequence[int], int]]
+"""By the number of values, from none on: their weights, the oldest value's first, and the sum times scale."""
+
+
+def _weighted(feature: ExponentialMean) -> Weights:
+    latest = [feature.weights[:count] for count in range(feature.last + 1)]
+    return tuple((weights[::-1], sum(weights) * feature.scale) for weights in latest)
+
+
+def exponential_mean(values: Sequence[int | None], low: int, high: int, weighted: Weights) -> float | None:
     """The weighted mean of the latest values present among `values[low:high]`; None where there is none."""
-    total = weight = used = 0
-    for position in range(high - 1, low - 1, -1):
-        value = values[position]
-        if value is not None:
-            total, weight, used = total + weights[used] * value, weight + weights[used], used + 1
-            if used == len(weights):
-                break
-    return float(total) / float(weight * scale) if used else None
+    most = len(weighted) - 1
+    latest: Sequence[Any] = values[low if high - low < most else high - most : high]
+    try:
+        total = sum(map(mul, weighted[len(latest)][0], latest))
+    except TypeError:  # a value is missing
+        latest = _latest_present(values, low, high, most)
+        total = sum(map(mul, weighted[len(latest)][0], latest))
+    weight = weighted[len(latest)][1]
+    return 1.0 * total / weight if weight else None  # 1.0 * is float() without a call
+
+
+def _latest_present(values: Sequence[int | None], low: int, high: int, most: int) -> list[int]:
+    backwards = (values[position] for position in range(high - 1, low - 1, -1))
+    return list(islice((value for value in backwards if value is not None), most))[::-1]

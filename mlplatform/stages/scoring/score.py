@@ -8,7 +8,7 @@ where a question came from.
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 import polars as pl
@@ -18,6 +18,12 @@ from mlplatform.stages.training.output import Kind, Output
 
 DEFAULT_THRESHOLD = 0.5
 """Score from which a row is of the positive class, unless its release says otherwise."""
+
+
+Link = Literal["asked", "champion", "canary", "previous", "precomputed", "constant", "shadow"]
+"""Links of the chain that answers: the version that was asked for, the champion or its canary, an earlier
+champion, a batch score, the declared constant. A shadow is asked too, and only logged."""
+LINKS: tuple[Link, ...] = get_args(Link)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +49,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Of a cluster: its number, from 0."""
     as_of: datetime | None
     """UTC time of the question; None when ready-made features were given, which carry no time."""
+    link: Link = "champion"
+    """Which link of the chain answered."""
+    features_age_s: float | None = None
+    """Seconds from the newest row in memory to the time of the question; of a batch score, between the times
+    of the two questions. None where no features were looked up."""
+    late: bool | msgspec.UnsetType = msgspec.UNSET
+    """True if it came after the deadline."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +79,9 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     feature_set: str
     kind: Kind
     as_of: datetime | None
+    link: Link
+    features_age_s: float | None
+    late: bool | msgspec.UnsetType = msgspec.UNSET
     facts: dict[str, Any]
     """What all rows share: the list's or the series' facts."""
     places: list[Place]

@@ -20,6 +20,9 @@ from mlplatform.stages.training.contract import MISSING, UNKNOWN, Floats, Model,
 from mlplatform.stages.training.output import Output
 
 CLASSIFICATION = Output()
+METADATA = "metadata.json"
+OWN = ("candidate.json", "feature_set.json", "golden.json", METADATA)
+"""Files of a candidate that are not its model's."""
 _LIBRARIES = ("mlplatform", "numpy", "scipy", "polars", "scikit-learn", "lightgbm", "skops")
 
 
@@ -107,6 +110,29 @@ class Candidate:
     def digest(self) -> str:
         """SHA-256 of the deciding files, 64 hexadecimal digits."""
         return digest(self.deciding_files())
+
+
+def of_files(files: Mapping[str, bytes]) -> Candidate:
+    """The candidate that is kept in these files.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        if they are of another format.
+    KeyError
+        if one is absent.
+    """
+    described = msgspec.json.decode(files["candidate.json"], type=Description)
+    return Candidate(
+        use_case=described.use_case,
+        kind=described.kind,
+        params=described.params,
+        model_files={name: content for name, content in files.items() if name not in OWN},
+        feature_set=files["feature_set.json"],
+        golden=msgspec.json.decode(files["golden.json"], type=Golden),
+        metadata=msgspec.json.decode(files[METADATA], type=Metadata),
+        output=CLASSIFICATION if described.output is msgspec.UNSET else described.output,
+    )
 
 
 def sums(files: Mapping[str, bytes]) -> str:

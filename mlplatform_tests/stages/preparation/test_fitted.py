@@ -86,7 +86,7 @@ def test_a_frame_of_another_declaration_is_refused() -> None:
 
 
 def test_a_vector_of_another_length_is_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="unpack"):
         FITTED.encoder()(["a", 1, "x"])
 
 

@@ -181,5 +181,33 @@ def test_of_rows_known_at_one_moment_the_greatest_key_is_last() -> None:
         assert ask(state, 5) == [10]
 
 
+def test_a_question_asked_again_sees_what_was_told_in_between() -> None:
+    """Rows of its own past, told late, closings among them; and nothing that was dropped."""
+    state = online(COUNT, TOTAL, Open(items, closings, "k", "mean_state", "1h", value="v"))
+    assert ask(state, 9) == [0, 0, None]
+    state.event("events", event(1, v=5))
+    assert ask(state, 9) == ask(state, 9) == [1, 5, None]
+    state.event("items", {"item": 1, "due": START, "k": "a"})
+    assert ask(state, 9) == [1, 5, 9.0]
+    state.event("closings", {"item": 1, "closed": START + 8 * MINUTE, "v": 8})
+    state.event("events", event(0, 7, v=2))
+    assert ask(state, 9) == [2, 7, 8.0]
+    state.event("closings", {"item": 1, "closed": START + 4 * MINUTE, "v": 4})
+    assert ask(state, 9) == [2, 7, 4.0]
+    assert ask(state, 6) == [2, 7, 4.0]
+    assert ask(state, 3) == [2, 7, 3.0]
+    state.advance(START + 5 * DAY * MINUTE)
+    with pytest.raises(FeatureError, match="rows are kept for questions from"):
+        ask(state, 9)
+
+
+def test_a_time_may_be_given_with_the_facts() -> None:
+    state = online(COUNT)
+    facts = {"k": "a", "asked": START}
+    assert state.vector_at(state.as_of(facts), facts) == state.vector(facts)
+    with pytest.raises(FeatureError, match="the question has no fact 'k'"):
+        state.vector_at(START, {"asked": START})
+
+
 def test_an_empty_set_has_an_empty_vector() -> None:
     assert ask(online(), 0) == []

@@ -1,0 +1,200 @@
+"""The chain of responsibility, "better wrong than late": who answers, and who answers for whom.
+
+The version asked for, or the canary or champion; the champions before it; a batch score that is declared
+valid; the declared constant. A link that fails, or is known to be late, is passed over, and the answer says
+which link gave it. It must not know HTTP.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from mlplatform.errors import RequestError
+from mlplatform.online.bundle import Asked, Bundle, OnServed
+from mlplatform.online.deployed import Deployed
+from mlplatform.online.facts import Facts
+from mlplatform.online.last_links import LastLinks
+from mlplatform.online.question import Question, entity_of
+from mlplatform.online.version import Version
+from mlplatform.stages.scoring.score import Answer, Link
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+MOST_SHADOWS = 100
+"""Questions a shadow may be behind; what is more is not asked of it, and counted."""
+QUIET = 5.0
+"""Seconds in which a version's errors are logged once."""
+
+
+class Chain:
+    """Answers questions; to be used from one thread. `served` is told of every answer."""
+
+    def __init__(
+        self, served: OnServed | None = None, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self._served, self._clock = served, clock
+        self.fallbacks: Counter[str] = Counter()
+        """Answers by a later link than the first, by use case."""
+        self.shadows_dropped = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._logged: dict[str, float] = {}
+
+    async def answer(self, deployed: Deployed, question: Question[T], number: str | None = None) -> T:
+        """The answer of the first link that has one; `number` is the version asked for.
+
+        Raises
+        ------
+        RequestError
+            if the question is wrong; 404 for a version that is not loaded; 503 if no link has an answer.
+        """
+        begin, last = self._clock(), LastLinks(deployed, question)
+        if number is None and deployed.policy.precomputed == "first":
+            found = last.precomputed()
+            if found is not None:
+                return self._give(deployed, question, found, begin)
+        entity = None
+        if deployed.canary is not None and number is None:
+            entity = self._entity(deployed, question)
+        troubles: list[str] = []
+        passed_over: list[tuple[Link, Version]] = []
+        for link, version in deployed.links(number, entity):
+            if version.breaker.is_open:
+                troubles.append(f"version {version.bundle.release.version} is late or fails")
+                passed_over.append((link, version))
+                self._probe(version, question)
+                continue
+            answers = await self._asked(link, version, question, begin, troubles)
+            if answers is not None:
+                if troubles:
+                    self.fallbacks[deployed.bundle.release.use_case] += 1
+                self._shadow(deployed, question)
+                return question.shape(version.bundle, answers)
+        self.fallbacks[deployed.bundle.release.use_case] += 1
+        given = last.answers()
+        if given is not None:
+            return self._give(deployed, question, given, begin)
+        for link, version in passed_over:  # late is better than no answer
+            answers = await self._asked(link, version, question, begin, troubles)
+            if answers is not None:
+                return question.shape(version.bundle, answers)
+        raise last.refusal("; ".join(troubles))
+
+    def alone(self, version: Version, facts: Facts) -> Answer:
+        """The answer of one version to the facts of one row, whatever time it takes; it is logged."""
+        bundle = version.bundle
+        asked = bundle.asked(facts)
+        answer = bundle.told(asked, bundle.score_row(asked.row), "champion")
+        self._log(bundle, [asked], [answer])
+        return answer
+
+    async def _asked(
+        self, link: Link, version: Version, question: Question[T], begin: float, troubles: list[str]
+    ) -> list[Answer] | None:
+        """The answers of one version; None if it has none, with why in `troubles`."""
+        bundle, breaker = version.bundle, version.breaker
+        started = self._clock()
+        try:
+            asked = question.asked(bundle)
+            scores = await version.scores(asked, breaker.deadline * len(asked) - (started - begin))
+        except RequestError as error:
+            if error.status < 500 and not troubles:
+                raise
+            troubles.append(str(error))
+            return None
+        except TimeoutError:
+            breaker.took(2 * breaker.deadline)
+            troubles.append(f"version {bundle.release.version} took more than {breaker.deadline * 1000:g} ms")
+            return None
+        except Exception as error:  # noqa: BLE001  (whatever a model raises, another link answers, or none: 503)
+            breaker.failed()
+            self._tell(version, error)
+            troubles.append(f"version {bundle.release.version} failed")
+            return None
+        now = self._clock()
+        breaker.took((now - started) / len(asked))
+        answers = [bundle.told(each, score, link) for each, score in zip(asked, scores, strict=True)]
+        if now - begin > breaker.deadline * len(asked):
+            answers = [msgspec.structs.replace(answer, late=True) for answer in answers]
+        version.served[link] += len(answers)
+        self._log(bundle, asked, answers)
+        return answers
+
+    def _give(
+        self, deployed: Deployed, question: Question[T], found: list[tuple[Asked, Answer]], begin: float
+    ) -> T:
+        """Answers without a version, logged and in the form of the question."""
+        bundle, deadline = deployed.bundle, deployed.policy.deadline_ms / 1000 * len(found)
+        late = self._clock() - begin > deadline
+        answers = [msgspec.structs.replace(each, late=True) if late else each for _, each in found]
+        for answer in answers:
+            deployed.champion.served[answer.link] += 1
+        self._log(bundle, [asked for asked, _ in found], answers)
+        return question.shape(bundle, answers)
+
+    def _log(self, bundle: Bundle, asked: Sequence[Asked], answers: Sequence[Answer]) -> None:
+        if self._served is not None:
+            types = bundle.facts.types
+            for each, answer in zip(asked, answers, strict=True):
+                self._served(types, each.facts, each.row, answer)
+
+    @staticmethod
+    def _entity(deployed: Deployed, question: Question[T]) -> Sequence[Any]:
+        """What a canary's share is chosen by: the entity of the first row."""
+        bundle = deployed.bundle
+        facts = question.facts(bundle)
+        if not facts:
+            return question.asked(bundle)[0].row
+        together = bundle.output.together  # what the rows of one list or forecast share
+        return entity_of(deployed.policy.entity or together or bundle.fitted.feature_set.spine.key, facts[0])
+
+    def _shadow(self, deployed: Deployed, question: Question[T]) -> None:
+        if deployed.shadow is not None and not deployed.shadow.breaker.is_open:
+            self._later(self._ask_shadow(deployed.shadow, question))
+
+    async def _ask_shadow(self, version: Version, question: Question[T]) -> None:
+        await self._asked("shadow", version, question, self._clock(), ["only a shadow"])
+
+    def _probe(self, version: Version, question: Question[T]) -> None:
+        if version.breaker.wants_probe():
+            self._later(self._ask_probe(version, question))
+
+    async def _ask_probe(self, version: Version, question: Question[T]) -> None:
+        """Ask an open version in a process of its own, for nobody; its first start may take longer."""
+        breaker, good = version.breaker, False
+        try:
+            asked = question.asked(version.bundle)[:1]
+            await version.isolated(asked, max(30.0, breaker.deadline))  # starts the process
+            started = self._clock()
+            await version.isolated(asked, breaker.deadline)
+            good = self._clock() - started <= breaker.deadline
+        except TimeoutError:
+            pass
+        except Exception as error:  # noqa: BLE001  (nobody waits for a probe; the log has it)
+            self._tell(version, error)
+        finally:
+            breaker.probed(good=good)
+        if not breaker.is_open:
+            version.end_probing()
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do work after the answer was written; too much of it is dropped."""
+        if len(self._tasks) >= MOST_SHADOWS:
+            work.close()
+            self.shadows_dropped += 1
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _tell(self, version: Version, error: Exception) -> None:
+        """Log an error of a model, at most once in a while: it may come with every request."""
+        release, now = version.bundle.release, self._clock()
+        name = f"{release.use_case} version {release.version}"
+        if now - self._logged.get(name, -QUIET) >= QUIET:
+            self._logged[name] = now
+            _LOG.error("%s failed, another link answers", name, exc_info=error)
