@@ -40,6 +40,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.features
 	$(BIN)/python -m benchmarks.ingestion
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.serving
 
 lock: $(READY)
 	$(BIN)/uv pip compile --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header \

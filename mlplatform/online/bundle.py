@@ -22,6 +22,7 @@ from mlplatform.stages.training.candidate import open_model
 from mlplatform.stages.training.contract import Floats
 from mlplatform.stages.training.output import Output
 from mlplatform.stores.candidates import CandidateStore
+from mlplatform.stores.served import packed
 from mlplatform.stores.warmup import Memory
 
 OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer], None]
@@ -60,11 +61,8 @@ class Bundle:
     threshold: float
     ids: PredictionIds
     output: Output
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Features in the order of the model."""
-        return self.fitted.names
+    names: tuple[str, ...]
+    """Features in the order of the model."""
 
     def asked(self, facts: Facts) -> Asked:
         """What the model sees of the facts of one row (as `self.facts` read them).
@@ -94,7 +92,7 @@ class Bundle:
 
     def asked_features(self, row: list[float]) -> Asked:
         """The same of ready-made features in the order of `names`; NaN is missing."""
-        return Asked(row, dict.fromkeys(self.facts.names), row, None, None)
+        return Asked(row, dict.fromkeys(self.facts.names), (packed(row),), None, None)
 
     def told(self, asked: Asked, score: float, link: Link) -> Answer:
         """The answer that this score is."""
@@ -148,6 +146,7 @@ def open_bundle(
         threshold=release.figures.get("threshold", DEFAULT_THRESHOLD),
         ids=PredictionIds(release.use_case, release.version, release.digest),
         output=candidate.output,
+        names=fitted.names,
     )
 
 

@@ -52,7 +52,18 @@ class Chain:
         RequestError
             if the question is wrong; 404 for a version that is not loaded; 503 if no link has an answer.
         """
-        begin, last = self._clock(), LastLinks(deployed, question)
+        begin, troubles = self._clock(), list[str]()
+        if number is None and deployed.plain and not deployed.champion.breaker.is_open:
+            answers = await self._asked("champion", deployed.champion, question, begin, troubles)
+            if answers is not None:
+                return question.shape(deployed.champion.bundle, answers)
+        return await self._by_links(deployed, question, number, begin, troubles)
+
+    async def _by_links(
+        self, deployed: Deployed, question: Question[T], number: str | None, begin: float, troubles: list[str]
+    ) -> T:
+        """The answer of the first link that has one, where it may be another than the champion."""
+        last, tried = LastLinks(deployed, question), deployed.champion if troubles else None
         if number is None and deployed.policy.precomputed == "first":
             found = last.precomputed()
             if found is not None:
@@ -60,9 +71,10 @@ class Chain:
         entity = None
         if deployed.canary is not None and number is None:
             entity = self._entity(deployed, question)
-        troubles: list[str] = []
         passed_over: list[tuple[Link, Version]] = []
         for link, version in deployed.links(number, entity):
+            if version is tried:
+                continue
             if version.breaker.is_open:
                 troubles.append(f"version {version.bundle.release.version} is late or fails")
                 passed_over.append((link, version))
@@ -100,7 +112,10 @@ class Chain:
         started = self._clock()
         try:
             asked = question.asked(bundle)
-            scores = await version.scores(asked, breaker.deadline * len(asked) - (started - begin))
+            if len(asked) == 1 and not version.own_process:
+                scores = [bundle.score_row(asked[0].row)]
+            else:
+                scores = await version.scores(asked, breaker.deadline * len(asked) - (started - begin))
         except RequestError as error:
             if error.status < 500 and not troubles:
                 raise

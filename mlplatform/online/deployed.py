@@ -41,6 +41,15 @@ class Deployed:
     precomputed: Precomputed | None = None
 
     @property
+    def plain(self) -> bool:
+        """Whether the champion is asked first, whatever the question, and no shadow after it."""
+        return (
+            self.canary is None
+            and self.shadow is None
+            and self.champion.bundle.release.policy.precomputed != "first"
+        )
+
+    @property
     def bundle(self) -> Bundle:
         """The champion's."""
         return self.champion.bundle

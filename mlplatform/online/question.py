@@ -56,7 +56,7 @@ class Rows(Generic[T]):
     def facts(self, bundle: Bundle) -> list[Facts]:
         """Read once for all versions that have the same facts."""
         types = bundle.facts.types
-        if not self._facts or types != self._types:
+        if types is not self._types and (not self._facts or types != self._types):
             self._types, self._facts = types, self._read(bundle)
         return self._facts
 
@@ -84,7 +84,7 @@ def several(body: bytes) -> Rows[list[Answer]]:
 
 def is_list(body: bytes) -> bool:
     """Whether a JSON body is an array."""
-    return body.lstrip()[:1] == b"["
+    return body[:1] == b"[" or (body[:1].isspace() and body.lstrip()[:1] == b"[")
 
 
 def rows_of(bundle: Bundle, body: bytes) -> list[Facts]:

@@ -4,6 +4,7 @@ A thread looks once a second, and at once when it is woken. What cannot be loade
 serves on, and `problems` says why. It must not answer requests; who answers reads `current`, and no lock.
 """
 
+import gc
 import logging
 import re
 import threading
@@ -193,10 +194,14 @@ class Releases:
                 version.retire()
 
     def _run(self, seconds: float) -> None:
+        self.poll()
+        # What is warmed lives as long as the process: visiting it would stop every request for a while.
+        gc.collect()
+        gc.freeze()
         while not self._stopped.is_set():
+            self._woken.wait(seconds)
             self._woken.clear()
             self.poll()
-            self._woken.wait(seconds)
 
     def _problem(self, champions: ChampionStore, use_case: str, number: int, *, settled: bool) -> str:
         """Why what the history says is not in use, after having tried; empty if it is."""

@@ -23,7 +23,7 @@ from mlplatform.online.replies import sentence
 from mlplatform.stages.preparation.declarations import FactType
 from mlplatform.stages.scoring.score import Answer
 from mlplatform.stores.lake import Lake, Table, Write
-from mlplatform.stores.served import SERVED, Served, frame
+from mlplatform.stores.served import SERVED, Served, frame, packed
 
 _LOG = logging.getLogger(__name__)
 MOST_A_WRITE = 20_000
@@ -76,7 +76,7 @@ class ServedLog:
     ) -> None:
         """Keep an answer, what was asked (times as µs) and the encoded row; never waits."""
         if len(self._waiting) < self._most:
-            self._waiting.append((types, facts, row, answer))
+            self._waiting.append((types, facts, packed(row), answer))
             self._added += 1
         else:
             self.lost += 1

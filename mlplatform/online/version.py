@@ -38,7 +38,7 @@ class Version:
         self.breaker = Breaker(release.policy.deadline_ms / 1000, clock)
         self.served: Counter[Link] = Counter()
         self._process = ModelProcess(root, release.use_case, release.digest)
-        self._own_process = release.policy.own_process
+        self.own_process = release.policy.own_process
 
     def with_bundle(self, bundle: Bundle) -> "Version":
         """The same release with another memory; its health and its counts stay one."""
@@ -56,7 +56,7 @@ class Version:
         ModelError
             if the model does; it may raise any other error as well.
         """
-        if self._own_process:
+        if self.own_process:
             return await self.isolated(asked, seconds)
         if len(asked) <= FEW:
             score_row = self.bundle.score_row
@@ -75,7 +75,7 @@ class Version:
 
     def end_probing(self) -> None:
         """End the process, unless every answer comes from it."""
-        if not self._own_process:
+        if not self.own_process:
             self._process.end()
 
     def retire(self) -> None:

@@ -3,10 +3,13 @@
 It must not open a lake: columns and rows in, frames out.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from mlplatform.stages.preparation.declarations import FactType
 from mlplatform.stages.scoring.score import Answer
@@ -41,8 +44,8 @@ _KINDS: dict[FactType, pl.DataType] = {
 }
 
 Facts = Mapping[str, Any]
-Served = tuple[Mapping[str, FactType], Facts, list[float], Answer]
-"""The types of the facts, the facts (times as µs), the encoded row, and the answer."""
+Served = tuple[Mapping[str, FactType], Facts, bytes, Answer]
+"""The types of the facts, the facts (times as µs), the encoded row as `packed`, and the answer."""
 
 
 def column_of(fact: str) -> str:
@@ -62,8 +65,27 @@ def frame(answers: Sequence[Served], partition: str) -> pl.DataFrame:
     said = [answer for _, _, _, answer in answers]
     own: dict[str, list[Any]] = {name: [getattr(answer, name) for answer in said] for name in _TOLD}
     own["late"] = [answer.late is True for answer in said]
-    own |= {"vector": [row for _, _, row, _ in answers], KEY: [partition] * len(answers)}
-    return pl.DataFrame(columns).with_columns(pl.Series(name, own[name], OWN[name]) for name in OWN)
+    own[KEY] = [partition] * len(answers)
+    own_columns = [pl.Series(name, own[name], OWN[name]) for name in OWN if name != "vector"]
+    vectors = _vectors([row for _, _, row, _ in answers])
+    return pl.DataFrame(columns).with_columns(*own_columns, vectors).select(*_order(types))
+
+
+def _order(types: Mapping[str, FactType]) -> list[str]:
+    return [*(column_of(name) for name in types), *OWN]
+
+
+def packed(row: Sequence[float]) -> bytes:
+    """An encoded row as float64 in native order: small, and nothing for the garbage collector to visit."""
+    return struct.pack(f"{len(row)}d", *row)
+
+
+def _vectors(rows: Sequence[bytes]) -> pl.Series:
+    """The column of vectors, from one flat run of numbers: polars takes a list of lists one by one."""
+    ends = np.cumsum([0, *(len(row) // 8 for row in rows)], dtype=np.int64)
+    values = np.frombuffer(b"".join(rows), dtype=np.float64)
+    column = pa.LargeListArray.from_arrays(pa.array(ends), pa.array(values))
+    return pl.Series("vector", pl.from_arrow(column), OWN["vector"])
 
 
 def _physical(kind: FactType) -> pl.DataType:

@@ -54,7 +54,7 @@ def infer(asked: ScoringService, body: dict[str, Any]) -> dict[str, list[Any]]:
 def test_each_row_alone_as_json(ready: World, trained: Trained) -> None:
     asked = service(ready)
     answers = [
-        asked.score_json(USE_CASE, json.dumps(facts_of(row)).encode())
+        asyncio.run(asked.score_json(USE_CASE, json.dumps(facts_of(row)).encode()))
         for row in trained.frame.iter_rows(named=True)
     ]
     assert bits([answer.score for answer in answers]) == bits(trained.scores)
@@ -172,7 +172,7 @@ def test_whatever_facts_are_well_typed_get_a_probability(followed: Releases, fac
 
 def asked(service: ScoringService, body: bytes) -> tuple[int, float]:
     try:
-        return 200, service.score_json(USE_CASE, body).score
+        return 200, asyncio.run(service.score_json(USE_CASE, body)).score
     except RequestError as error:
         return error.status, math.nan
 

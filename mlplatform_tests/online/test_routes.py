@@ -383,5 +383,5 @@ def test_the_documentation_describes_the_scoring_routes(app: ScoringApp) -> None
     paths = ask(app, "GET", "/openapi.json").json()["paths"]
     assert {"/score/{use_case}", "/v2/models/{use_case}/infer", "/health/ready", "/v1/status"} <= set(paths)
     content = paths["/score/{use_case}"]["post"]["requestBody"]["content"]["application/json"]
-    assert list(content["schema"]["anyOf"][0]["properties"]) == sorted(FEATURES.spine.facts)
+    assert list(content["schema"]["anyOf"][0]["anyOf"][0]["properties"]) == sorted(FEATURES.spine.facts)
     assert ask(app, "GET", "/docs").status_code == 200

@@ -1,5 +1,6 @@
 """Scoring from an online store that several services share, and who fills it."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -51,8 +52,10 @@ def test_scores_are_those_of_batch_and_a_dead_store_is_said(
     assert followed.problems == {}
     service, few = ScoringService(followed), trained.frame.head(40)
     bodies = [json.dumps(facts_of(row)).encode() for row in few.iter_rows(named=True)]
-    assert bits([service.score_json(USE_CASE, body).score for body in bodies]) == bits(trained.scores[:40])
+    assert bits([asyncio.run(service.score_json(USE_CASE, body)).score for body in bodies]) == bits(
+        trained.scores[:40]
+    )
     valkey.kill()
     with pytest.raises(RequestError) as refused:
-        service.score_json(USE_CASE, bodies[0])
+        asyncio.run(service.score_json(USE_CASE, bodies[0]))
     assert refused.value.status == 503

@@ -26,8 +26,11 @@ champion, a batch score, the declared constant. A shadow is asked too, and only 
 LINKS: tuple[Link, ...] = get_args(Link)
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One score, and everything needed to trace it back to the model and the features it came from."""
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One score, and everything needed to trace it back to the model and the features it came from.
+
+    Many are kept for a while, and hold nothing that could refer to them: the garbage collector is spared.
+    """
 
     prediction_id: str
     use_case: str
