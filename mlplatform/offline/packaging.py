@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +73,7 @@ class Packager:
         self._declared, self._lake = declared, lake
         self._candidates, self._packages, self._clock = candidates, packages, clock
         # Candidates of one date have mostly the same features: the memory is filled once.
-        self._memory = lru_cache(maxsize=4)(self._warmed)
+        self._memories: dict[str, Memory | None] = {}
 
     @classmethod
     def from_settings(cls, declared: Declared, settings: Settings, lake: Lake) -> "Packager":
@@ -150,11 +149,14 @@ class Packager:
         except FeatureError:
             return []  # it is of a time whose rows are no longer in memory
 
-    def _warmed(self, feature_set: FeatureSet) -> Memory | None:
-        try:
-            return warm(self._lake, self._declared.name, feature_set)
-        except NotFound:
-            return None
+    def _memory(self, feature_set: FeatureSet) -> Memory | None:
+        """Warmed once for all candidates of a feature set: it takes seconds."""
+        if feature_set.id not in self._memories:
+            try:
+                self._memories[feature_set.id] = warm(self._lake, self._declared.name, feature_set)
+            except NotFound:
+                self._memories[feature_set.id] = None
+        return self._memories[feature_set.id]
 
 
 def candidates(declared: Declared, lake: Lake) -> list[Made]:

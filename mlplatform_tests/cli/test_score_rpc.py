@@ -3,12 +3,15 @@
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from mlplatform_tests.crosscutting.brokers import Broker, free_port
 from mlplatform_tests.online.test_rpc import Worker
 from mlplatform_tests.small import world
 from mlplatform_tests.small.zygote import Zygote
 
 
+@pytest.mark.slow
 def test_over_the_broker(late_orders: Path, tmp_path: Path, mlplatform: Zygote) -> None:
     def ask(url: str) -> tuple[int, str, str]:
         said = mlplatform.run(

@@ -85,6 +85,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     made.requests.close()
 
 
+@pytest.mark.slow
 def test_after_a_kill_another_process_goes_on_and_every_day_is_there_once(home: Home) -> None:
     id, runner = home.ask(), Runner(lambda: home.requests, home.spawn)
     home.until(runner, lambda: home.requests.get(id).days_done >= 3)

@@ -50,7 +50,7 @@ class Told:
         return "" if said.score == right else f"row {index}: {said.score!r} is not of {said.link}"
 
 
-@pytest.mark.parametrize("mood", ["slow 0.2", "failing"])
+@pytest.mark.parametrize("mood", ["slow 0.2", pytest.param("failing", marks=pytest.mark.slow)])
 def test_others_answer_in_time_and_it_comes_back_by_itself(
     mood: str, world: World, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,7 +150,7 @@ def promote_and_roll_back(loaded: Loaded, times: int) -> Result:
     return results[0]
 
 
-@pytest.mark.parametrize("times", [40, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [15, pytest.param(500, marks=pytest.mark.slow)])
 def test_promotions_and_rollbacks_under_load_fail_no_request(loaded: Loaded, times: int) -> None:
     result = promote_and_roll_back(loaded, times)
     assert result.failures == []
@@ -186,7 +186,7 @@ def _bad(loaded: Loaded, candidate: Candidate, number: int) -> int:
     return version
 
 
-@pytest.mark.parametrize("times", [8, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_bad_packages_under_load_stay_out(loaded: Loaded, times: int) -> None:
     with under_load(loaded) as results:
         good = loaded.releases.current[USE_CASE].bundle.release.version

@@ -16,6 +16,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError, ModelError
 from mlplatform.offline import project
 from mlplatform.offline.deploying import Desk
+from mlplatform.offline.packaging import Packager, candidates
 from mlplatform.offline.run import instance_of
 from mlplatform.stages.deployment.alias import Deployment
 from mlplatform.stores.candidates import CandidateStore
@@ -92,6 +93,7 @@ def put_with_other_golden_rows(platform: Platform, model: str) -> str:
     return store.put(replace(sound, golden=golden))
 
 
+@pytest.mark.slow
 def test_a_package_whose_golden_rows_differ_is_not_released(platform: Platform, desk: Desk) -> None:
     before = present(platform)
     bad = put_with_other_golden_rows(platform, OTHER)
@@ -245,3 +247,21 @@ def test_after_an_outage_every_change_is_published_exactly_once(
     (last,) = [each for each in told if each.number == 3]
     assert (last.use_case, last.action, last.version) == (world.NAME, "rollback", 1)
     assert (last.who, last.why, last.share) == ("ann@desk", "a test", 0.0)
+
+
+def test_the_declared_example_is_scored_by_the_contract(platform: Platform) -> None:
+    """Two candidates of one feature set: its memory is warmed once, and the example is no reason to fail."""
+    table = platform.declared.table
+    with closing(Lake.from_settings(platform.settings)) as lake:
+        row = lake.read(table("orders")).sort("placed").row(-1, named=True)
+        facts = {name: row[name] for name in platform.declared.feature_set.spine.facts}
+        told = {
+            name: each.isoformat() if hasattr(each, "isoformat") else each for name, each in facts.items()
+        }
+        config = platform.declared.config.model_copy(update={"example": told})
+        declared = replace(platform.declared, config=config)
+        packager = Packager.from_settings(declared, platform.settings, lake)
+        for made in candidates(declared, lake)[:2]:
+            found = {each.name: each for each in packager.pack(made, None).findings}
+            assert found["example"].passed, found["example"]
+            assert " to " in found["example"].said

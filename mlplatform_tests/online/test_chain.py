@@ -119,6 +119,7 @@ def test_a_champion_that_is_slow_is_late_once_and_probed_where_nobody_waits(two:
     two.run(work)
 
 
+@pytest.mark.slow
 def test_a_version_with_its_own_process_is_not_waited_for(
     world: World, trained: Trained, moods: Trained
 ) -> None:

@@ -15,14 +15,14 @@ CAP = 10_000
 
 @given(st.binary(max_size=CAP))
 def test_a_body_comes_back_as_it_was(body: bytes) -> None:
-    assert unpacked(gzip.compress(body), b"gzip", CAP) == body
+    assert unpacked(gzip.compress(body, mtime=0), b"gzip", CAP) == body
     assert unpacked(zlib.compress(body), b" Deflate ", CAP) == body
     assert unpacked(body, b"identity", CAP) == body
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_a_cut_body_is_refused(body: bytes, data: st.DataObject) -> None:
-    packed = gzip.compress(body)
+    packed = gzip.compress(body, mtime=0)
     with pytest.raises(RequestError) as caught:
         unpacked(packed[: data.draw(st.integers(0, len(packed) - 1))], b"gzip", CAP)
     assert caught.value.status == 400
@@ -31,9 +31,9 @@ def test_a_cut_body_is_refused(body: bytes, data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (gzip.compress(b"0" * (CAP + 1)), b"gzip", 413),
-        (gzip.compress(b"0" * 100 * CAP), b"gzip", 413),
-        (gzip.compress(b"{}") + b"more", b"gzip", 400),
+        (gzip.compress(b"0" * (CAP + 1), mtime=0), b"gzip", 413),
+        (gzip.compress(b"0" * 100 * CAP, mtime=0), b"gzip", 413),
+        (gzip.compress(b"{}", mtime=0) + b"more", b"gzip", 400),
         (zlib.compress(b"{}"), b"gzip", 400),
         (b"{}", b"gzip", 400),
         (b"", b"deflate", 400),

@@ -31,7 +31,7 @@ from mlplatform.online.splits import Splits
 from mlplatform.stores.keys import KeyStore
 from mlplatform_tests.online.world import USE_CASE, World
 
-FEW, MANY = 3, 25
+FEW, MANY = 1, 25
 """Requests per operation."""
 
 
