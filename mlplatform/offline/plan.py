@@ -89,6 +89,11 @@ def missing(step: Step, defs: Definitions, instance: DagsterInstance) -> Step | 
                 lacking[asset] = wanted - there
     if not lacking:
         return None
+    for asset in step.assets:
+        # A package that was refused is tested again: what was wrong may be mended by now.
+        released = AssetKey([*asset.path[:-1], "release"])
+        if asset.path[-1] == "package" and released in lacking:
+            lacking[asset] = lacking.get(asset, set()) | lacking[released]
     if step.partitions is None:
         return Step(step.title, tuple(lacking), None)
     # One run covers one range: from the first partition that any asset lacks to the last.

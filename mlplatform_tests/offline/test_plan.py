@@ -127,6 +127,14 @@ class TestMissing:
         materialise(instance, defs, step, leave_out=(("warehouses", None),))
         assert names(missing(step, defs, instance)) == {"warehouses"}
 
+    def test_a_package_that_was_not_released_is_tested_again(
+        self, declared: Declared, defs: Definitions, instance: DagsterInstance
+    ) -> None:
+        step = steps(declared)[TRAINING]
+        assert step.partitions is not None
+        materialise(instance, defs, step, leave_out=(("release", step.partitions[0]),))
+        assert names(missing(step, defs, instance)) == {"package", "release"}
+
     def test_a_date_of_training_is_current_by_its_own_version(
         self, declared: Declared, defs: Definitions, instance: DagsterInstance
     ) -> None:
