@@ -17,7 +17,6 @@ THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count()
 import argparse  # noqa: E402
 import json  # noqa: E402
 import statistics  # noqa: E402
-import subprocess  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -30,6 +29,7 @@ import numpy as np  # noqa: E402
 import polars as pl  # noqa: E402
 
 from benchmarks import batch_home  # noqa: E402
+from benchmarks.batch_memory import peak_mb  # noqa: E402
 from mlplatform.crosscutting.settings import Settings  # noqa: E402
 from mlplatform.errors import NotFound  # noqa: E402
 from mlplatform.stages.training.contract import Floats  # noqa: E402
@@ -39,10 +39,6 @@ from mlplatform.stores.champions import ChampionStore  # noqa: E402
 from mlplatform.stores.lake import KEY, Lake, Table  # noqa: E402
 
 ROUNDS = 5
-_PEAK = (
-    "import resource, sys; from mlplatform.online.batch_scoring import main; code = main(sys.argv[1:]);"
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
-)
 
 
 def scorer_of(settings: Settings, lake: Lake, use_case: str) -> Scorer:
@@ -132,25 +128,6 @@ def peaks(sizes: list[int], features: int, trees: int) -> dict[str, float]:
             batch_home.make(settings, rows=rows, features=features, trees=trees)
             found[f"peak_mb_of_{rows}_rows"] = round(peak_mb(settings), 1)
     return found
-
-
-def peak_mb(settings: Settings) -> float:
-    """Peak memory of the process that scores every day of a synthetic home."""
-    from mlplatform.stores.batch_asking import Asked, ask
-    from mlplatform.stores.batch_requests import BatchRequests
-
-    with (
-        closing(BatchRequests(settings.state_url)) as requests,
-        closing(ChampionStore(settings.state_url)) as champions,
-    ):
-        days = batch_home.day_keys(365)
-        asked = Asked(use_case=batch_home.USE_CASE, first=days[0], last=days[-1])
-        id = ask(requests, champions, asked).id
-    environment = {**os.environ, "MLPLATFORM_HOME": str(settings.home)}
-    done = subprocess.run(
-        [sys.executable, "-c", _PEAK, id], env=environment, capture_output=True, text=True, check=True
-    )
-    return int(done.stdout.split()[-1]) / (1024 if sys.platform == "linux" else 1024**2)
 
 
 def _tenths(days: list[str]) -> list[list[str]]:

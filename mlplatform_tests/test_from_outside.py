@@ -106,7 +106,7 @@ def test_its_whole_graph_materialises_to_the_tables_of_a_run(shop: Path, finishe
     told = world.one_object(said.stdout)
     first = world.one_object(finished.first_run.stdout)
     beside = re.compile(
-        r"batches|quarantine|split_declaration|condition_.*|repairs_.*"
+        r"batches|quarantine|split_declaration|feature_declarations|condition_.*|repairs_.*"
     )  # tables that are no assets
     tables = {name for name in first["rows"] if not beside.fullmatch(name)}
     assert told["materialised"] == sorted({*tables, "release"})

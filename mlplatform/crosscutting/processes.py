@@ -9,14 +9,14 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from mlplatform.crosscutting.guard import POLL_SECONDS, lives, signal_group
+from mlplatform.crosscutting.guarded import Guard, signals_handled
 from mlplatform.errors import ServiceError
 
 MAX_DEATHS = 5
@@ -76,7 +76,7 @@ class Supervisor:
         self._children = [_Child(spec) for spec in specs]
         self._progress = progress
         self._ready_timeout, self._grace, self._backoff = ready_timeout, grace, backoff
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard = Guard()
         self._signals = 0
 
     def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -106,7 +106,7 @@ class Supervisor:
         """
         for child in self._children:
             _check_port(child.spec)
-        self._guard = _start_guard()
+        self._guard.start()
         try:
             for child in self._children:
                 if not self._signals:
@@ -139,16 +139,12 @@ class Supervisor:
             if child.process is not None:
                 self._end(child, child.process, self._grace)
                 self._progress(child.spec.name, "stopped")
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.stdin.close()
-            self._guard.wait()
-            self._guard = None
+        self._guard.end()
 
     def _launch(self, child: _Child) -> None:
         self._progress(child.spec.name, "starting")
         child.process = _popen(child.spec)
-        self._tell_guard(f"+{child.process.pid}")
+        self._guard.started(child.process.pid)
 
     def _await_ready(self, child: _Child) -> None:
         deadline = time.monotonic() + self._ready_timeout
@@ -185,17 +181,10 @@ class Supervisor:
                 break
             time.sleep(POLL_SECONDS)
         process.wait()
-        self._tell_guard(f"-{process.pid}")
+        self._guard.ended(process.pid)
         child.process, child.ready = None, False
 
-    def _tell_guard(self, line: str) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # without a guard everything but kill -9 still works
-                self._guard.stdin.write(f"{line}\n".encode())
-                self._guard.stdin.flush()
-
-    @contextlib.contextmanager
-    def _signals_counted(self) -> Iterator[None]:
+    def _signals_counted(self) -> contextlib.AbstractContextManager[None]:
         def count(number: int, frame: FrameType | None) -> None:
             self._signals += 1
 
@@ -203,12 +192,7 @@ class Supervisor:
         numbers = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
             numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, count) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return signals_handled(dict.fromkeys(numbers, count))
 
 
 def tail(log: Path, lines: int = 20) -> str:
@@ -235,11 +219,6 @@ def _popen(spec: ProcessSpec) -> subprocess.Popen[bytes]:
         raise ServiceError(
             f"{spec.name} cannot be started: {error}.", hint=f"Is {spec.command[0]} installed?"
         ) from error
-
-
-def _start_guard() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlplatform.crosscutting.guard"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
 def _failed(spec: ProcessSpec, what: str) -> ServiceError:

@@ -9,14 +9,13 @@ import contextlib
 import logging
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
 from mlplatform.crosscutting.guard import POLL_SECONDS
+from mlplatform.crosscutting.guarded import Guard, signals_handled
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ServiceError
 from mlplatform.online.listening import bind_shared, listen
@@ -65,7 +64,7 @@ class Workers:
     def __init__(self, settings: Settings, use_cases: Sequence[str] = ()) -> None:
         self._settings, self._use_cases = settings, use_cases
         self._slots = [_Slot(number) for number in range(1, settings.workers + 1)]
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard = Guard()
         self._stops, self._reload = 0, False
         self._reloading: Iterator[None] | None = None
 
@@ -88,8 +87,7 @@ class Workers:
 
     def _start(self) -> None:
         listen(self._settings.host, self._settings.scoring_port).close()  # a port another has is told of
-        command = [sys.executable, "-m", "mlplatform.crosscutting.guard"]
-        self._guard = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._guard.start()
         for slot in self._slots:
             slot.process = self._spawn(slot, after=None)
         while not self._stops and not all(slot.serves for slot in self._slots):
@@ -188,12 +186,12 @@ class Workers:
     def _spawn(self, slot: _Slot, after: frozenset[str] | None) -> WorkerProcess:
         slot.listening = slot.listening or self._bind()
         process = WorkerProcess(self._settings, self._use_cases, slot.number, slot.listening, after)
-        self._tell_guard(f"+{process.pid}")
+        self._guard.started(process.pid)
         return process
 
     def _bury(self, process: WorkerProcess) -> None:
         process.bury()
-        self._tell_guard(f"-{process.pid}")
+        self._guard.ended(process.pid)
 
     def _bind(self) -> socket.socket:
         return bind_shared(self._settings.host, self._settings.scoring_port)
@@ -212,32 +210,16 @@ class Workers:
         for slot in self._slots:
             if slot.listening is not None:
                 slot.listening.close()
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.stdin.close()
-            self._guard.wait()
+        self._guard.end()
 
-    def _tell_guard(self, line: str) -> None:
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # without a guard everything but kill -9 still works
-                self._guard.stdin.write(f"{line}\n".encode())
-                self._guard.stdin.flush()
-
-    @contextlib.contextmanager
-    def _signals_counted(self) -> Iterator[None]:
+    def _signals_counted(self) -> contextlib.AbstractContextManager[None]:
         def stop(number: int, frame: FrameType | None) -> None:
             self._stops += 1
 
         def reload(number: int, frame: FrameType | None) -> None:
             self._reload = True
 
-        handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        return signals_handled({signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGHUP: reload})
 
 
 def _while(condition: Callable[[], bool], seconds: float) -> Iterator[None]:

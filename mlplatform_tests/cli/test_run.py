@@ -47,7 +47,8 @@ class TestFirstRun:
         assert partitions["features"] == world.DAYS
         assert partitions["scores"] == 22
         assert {partitions[f"candidate_{name}"] for name in world.MODELS} == {1}
-        expected = {"raw_orders", "raw_warehouses", "orders", "warehouses", "features", "split", "champion"}
+        expected = {"raw_orders", "raw_warehouses", "orders", "warehouses", "features", "split"}
+        expected |= {"champion", "package"}
         expected |= {f"{kind}_{name}" for kind in ("candidate", "evaluation") for name in world.MODELS}
         expected |= {"batches", "quarantine", "split_declaration", "feature_declarations"}
         expected |= {

@@ -119,6 +119,19 @@ def test_a_damaged_candidate_is_not_promoted_by_anybody(platform: Platform, desk
     assert present(platform) == before
 
 
+def test_a_winner_that_the_quality_gate_refuses_stays_out_and_the_run_goes_on(platform: Platform) -> None:
+    before = present(platform)
+    let_win(platform, OTHER, digest_of(platform, OTHER))
+    platform.materialise("package", partition_key=AS_OF)
+    with closing(Lake.from_settings(platform.settings)) as lake:
+        table = platform.declared.table("package")
+        refused = pl.when(role="winner").then(pl.lit("no_regression: it is worse")).otherwise("gate")
+        lake.write(table, lake.read(table).with_columns(gate=refused), [AS_OF])
+    done = platform.materialise("release", partition_key=AS_OF)
+    assert "the quality gate refused decision_tree" in metadata(done, "release")["not promoted"]
+    assert present(platform) == before
+
+
 def test_what_a_rollback_withdrew_stays_out_until_a_person_promotes_it(
     platform: Platform, desk: Desk
 ) -> None:

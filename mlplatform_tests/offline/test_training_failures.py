@@ -24,6 +24,7 @@ from mlplatform.offline.declared import Declared
 from mlplatform.offline.plan import missing, steps
 from mlplatform.offline.retries import passes
 from mlplatform.offline.run import instance_of, materialise
+from mlplatform.offline.summary import champion_of
 from mlplatform.offline.use_case import definitions
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.lake import Lake
@@ -175,6 +176,10 @@ def test_other_models_are_trained_and_judged_and_the_next_run_trains_only_the_fa
     assert {model: deployment.candidate(model) for model in before} == before
     assert deployment.steps_of("moody") == [FAILURE, SUCCESS]
     assert all(deployment.steps_of(model) == [SUCCESS] for model in before)
+    with closing(Lake.from_settings(deployment.settings)) as lake:
+        (winner,) = lake.read(deployment.declared.table("package")).filter(role="winner").to_dicts()
+    assert (winner["fault"], winner["gate"].partition(":")[0]) == ("", "above_baselines")
+    assert champion_of(world.NAME, deployment.settings) is None
 
 
 def test_a_launched_run_goes_on_by_itself(deployment: Deployment) -> None:

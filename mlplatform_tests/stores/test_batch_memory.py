@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import batch_home
-from benchmarks.batch import peak_mb
+from benchmarks.batch_memory import peak_mb
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.stores.batch_scores import CELLS
 

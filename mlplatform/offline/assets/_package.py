@@ -47,7 +47,7 @@ def package_version(declared: Declared) -> str:
 
 
 def build(declared: Declared) -> AssetsDefinition:
-    """`package`, a row per candidate of a date with its package and why it is refused, if it is."""
+    """`package`, a row per candidate of a date with its package, its faults and what the gate says of it."""
     names = list(declared.config.models)
 
     @stage_asset(
@@ -66,8 +66,8 @@ def build(declared: Declared) -> AssetsDefinition:
         },
         metadata={EVOLVE: True},
         description="The winner and its challengers as packages that any machine can serve: model, features, "
-        "golden rows, model card, MLmodel. The winner's is tested as it reads back; a refused one is never "
-        "released.",
+        "golden rows, model card, MLmodel. The winner's is tested as it reads back; one that fails a test or "
+        "the quality gate is not released.",
         check_specs=[
             AssetCheckSpec(name, asset=key(declared, "package"), description=said)
             for name, said in CHECKS.items()
@@ -95,7 +95,7 @@ def build(declared: Declared) -> AssetsDefinition:
             rival = present.champion if present else None
             gates = _gates(declared, lake, candidates, winner.made, rival, judged)
         findings = () if winner is None else (*winner.findings, *gates)
-        frame = _frame(packed, winner, faults(findings))
+        frame = _frame(packed, winner, faults(gates))
         yield Output(frame, metadata=_shown(frame, winner))
         for name in CHECKS:
             yield _check(name, {finding.name: finding for finding in findings}.get(name))
@@ -133,8 +133,8 @@ def _evaluated(
     return Candidate(release.digest, release.model, report.figures, report.figures, report.draws)
 
 
-def _frame(packed: list[Packed], winner: Packed | None, fault: str) -> pl.DataFrame:
-    """A row per candidate; `fault` of the winner names failed gates, too."""
+def _frame(packed: list[Packed], winner: Packed | None, gate: str) -> pl.DataFrame:
+    """A row per candidate; `gate` is why the quality gate refuses the winner, empty if it does not."""
     return pl.DataFrame(
         [
             {
@@ -143,7 +143,8 @@ def _frame(packed: list[Packed], winner: Packed | None, fault: str) -> pl.DataFr
                 "digest": each.made.digest,
                 "role": "winner" if each is winner else "challenger",
                 "package": each.id,
-                "fault": fault if each is winner else each.fault,
+                "fault": each.fault,
+                "gate": gate if each is winner else "",
             }
             for each in packed
         ]

@@ -42,7 +42,7 @@ def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
         ins={name: AssetIn(key(declared, name), input_manager_key=IO) for name in ("champion", "package")},
         description="The winner, if its package holds its contract and the quality gate, entered in the "
         "append-only history of champions. Scoring services take it up within a second. What a rollback "
-        "withdrew stays out until a person promotes it.",
+        "withdrew, or the gate refused, stays out until a person promotes it.",
     )
     def release(
         context: AssetExecutionContext,
@@ -58,14 +58,16 @@ def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
         who = f"{getpass.getuser()} (run {context.run_id[:8]})"
         wanted, stays = None, ""
         if winners:
-            _check(package, winners[0]["digest"])
+            refused = _refused(package, winners[0]["digest"])
             stored = mlplatform_candidates.store()
             wanted = _promotion(declared, stored, winners[0], context.partition_key, who)
-            stays = _stays_out(wanted, present)
+            stays = refused or _stays_out(wanted, present)
         if present is not None and (wanted is None or stays):
             wanted = _served_anew(declared, present, who)
+        elif stays:
+            wanted = None
         if wanted is None:
-            return MaterializeResult(metadata={"release": "none: every candidate was refused"})
+            return MaterializeResult(metadata={"release": f"none: {stays or 'every candidate was refused'}"})
         chosen = wanted
         promoted, changed = told(settings, store, declared.name, lambda: store.promote(chosen))
         shown = _shown(promoted, stays, changed.published)
@@ -74,8 +76,12 @@ def build(declared: Declared, settings: Settings) -> list[AssetsDefinition]:
     return [_package.build(declared), release]
 
 
-def _check(packages: pl.DataFrame, digest: str) -> None:
-    """Refuse a winner without a sound package; nothing that is released changes then."""
+def _refused(packages: pl.DataFrame, digest: str) -> str:
+    """Why the quality gate keeps a winner out; empty if it does not. A package that is not sound raises.
+
+    The gate's word is a decision, as the champion rule's is: the champion stays and the run goes on. A fault
+    of a package is an error that somebody has to see to.
+    """
     rows = packages.filter(pl.col("digest") == digest).to_dicts()
     fault = rows[0]["fault"] if rows else "it was not packaged"
     if fault:
@@ -83,6 +89,8 @@ def _check(packages: pl.DataFrame, digest: str) -> None:
             f"the winner {rows[0]['model'] if rows else digest[:12]} is not released: {fault}.",
             hint="The champion stays. See the checks of `package`; train again, or correct what they name.",
         )
+    gate = rows[0].get("gate") or ""
+    return f"the quality gate refused {rows[0]['model']} ({digest[:12]}): {gate}" if gate else ""
 
 
 def _promotion(

@@ -25,6 +25,6 @@ def run(checks: Mapping[str, Callable[[], None]]) -> None:
         try:
             check()
             results[name] = OK
-        except Exception:  # noqa: BLE001
+        except Exception:  # noqa: BLE001  (the result is the failure itself, with its trace)
             results[name] = traceback.format_exc()
     print(json.dumps(results))

@@ -31,7 +31,7 @@ def test_an_answer_is_flat_json_with_a_class() -> None:
     assert written["class"] is False
     assert written["score"] == 0.1 + 0.2
     first = ["prediction_id", "use_case", "model", "version", "digest", "feature_set"]
-    assert list(written) == [*first, "kind", "score", "class", "as_of"]
+    assert list(written) == [*first, "kind", "score", "class", "as_of", "link", "features_age_s"]
 
 
 def test_ranks_give_equal_scores_to_the_earlier() -> None:
