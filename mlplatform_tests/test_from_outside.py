@@ -99,6 +99,7 @@ def shop(tmp_path: Path) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_its_whole_graph_materialises_to_the_tables_of_a_run(shop: Path, finished: Finished) -> None:
     home = shop / "home"
     said = world.process([sys.executable, "-W", "ignore", "materialise.py"], home=home, cwd=shop)

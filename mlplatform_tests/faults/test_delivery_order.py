@@ -319,6 +319,7 @@ def written(lake: Lake | FakeLake, each: list[Write]) -> str:
     return "done"
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, database=None)
 @given(steps=st.lists(writes(), min_size=3, max_size=6))
 def test_the_lake_in_memory_takes_and_refuses_what_the_real_one_does(steps: list[list[Write]]) -> None:

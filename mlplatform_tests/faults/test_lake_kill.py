@@ -141,6 +141,7 @@ def found(lake: Lake) -> pl.DataFrame:
     return lake.read(table_of(KEY)).sort("partition_key", "row")
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_acknowledged_partitions(
     zygote: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:

@@ -174,6 +174,7 @@ def through_kills(home: Path, broker: Broker, kills: int, of: int, pause: float)
     assert before > 0
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_leaves_no_question_out_and_doubles_none(tmp_path: Path, broker: Broker) -> None:
     through_kills(tmp_path / "home", broker, 3, 1, 0.4)
 

@@ -77,6 +77,7 @@ def project(finished: Finished, tmp_path: Path, mlplatform: Zygote) -> Project:
     return Project(finished, tmp_path, mlplatform)
 
 
+@pytest.mark.slow
 def test_two_kills(project: Project) -> None:
     for home in project.kill_again_and_again("killed", 2, random.Random(5)):
         project.check(home)

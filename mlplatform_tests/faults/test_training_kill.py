@@ -91,6 +91,7 @@ def stored(folder: Path) -> Candidate:
     return CandidateStore(of.candidates).get(world.NAME, digest)
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_continued_by_the_next_and_stores_the_candidate_of_one_go(features: Path) -> None:
     home = features.parent / "home"
     kill_once(start("candidate", features, home, home=home), "**/*.checkpoint", home / "checkpoints")

@@ -112,6 +112,7 @@ def test_regression_on_shuffled_rows(orders: Path, tmp_path: Path) -> None:
     assert trained_on != sorted(trained_on)
 
 
+@pytest.mark.slow
 def test_clustering(orders: Path, tmp_path: Path) -> None:
     edit(orders / "defs.yaml", LABEL, "  task: clustering\n")
     edit(orders / "defs.yaml", MODELS, CLUSTERING)
@@ -146,6 +147,7 @@ def test_ranking(orders: Path, tmp_path: Path) -> None:
     ].all()
 
 
+@pytest.mark.slow
 def test_forecasting_on_real_departures(tmp_path: Path) -> None:
     folder = tmp_path / "departures_forecast"
     shutil.copytree(project.BUILT_IN / "departures_forecast", folder)

@@ -124,6 +124,7 @@ def renewed(service: Service, before: dict[int, int]) -> Callable[[], bool]:
     return condition
 
 
+@pytest.mark.slow
 def test_restarted_under_keep_alive_clients_and_nothing_left_of_a_killed_parent(
     world: World, trained: Trained
 ) -> None:
