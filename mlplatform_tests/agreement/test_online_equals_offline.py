@@ -192,8 +192,12 @@ def _read(csv: bytes) -> pl.DataFrame:
 
 @pytest.mark.parametrize(
     ("begin", "first", "last"),
-    [("2013-02-25", "2013-03-07", "2013-03-13"), ("2013-10-21", "2013-10-31", "2013-11-06")],
-    ids=["clocks go forward", "clocks go back"],
+    [
+        pytest.param(
+            "2013-02-25", "2013-03-07", "2013-03-13", id="clocks go forward", marks=pytest.mark.slow
+        ),
+        pytest.param("2013-10-21", "2013-10-31", "2013-11-06", id="clocks go back"),
+    ],
 )
 def test_a_real_week_of_flights(begin: str, first: str, last: str) -> None:
     """Every feature of every flight of a week, asked while the events stream in."""

@@ -221,7 +221,7 @@ def through_kills(home: Path, broker: Broker, kills: int) -> None:
 
 
 def test_a_killed_archiver_loses_and_doubles_nothing(tmp_path: Path, broker: Broker) -> None:
-    through_kills(tmp_path / "home", broker, 16)
+    through_kills(tmp_path / "home", broker, 8)
 
 
 @pytest.mark.slow

@@ -280,7 +280,7 @@ def kill_again_and_again(zygote: Zygote, folder: Path, ways: list[dict[str, obje
 
 
 def test_a_killed_ingestion_leaves_whole_acknowledged_batches(zygote: Zygote, tmp_path: Path) -> None:
-    kill_again_and_again(zygote, tmp_path, ways_to_die(random.Random(11), 13, 2))
+    kill_again_and_again(zygote, tmp_path, ways_to_die(random.Random(11), 6, 1))
 
 
 @pytest.mark.slow
