@@ -37,7 +37,7 @@ def sample(target: Target, connections: int, seconds: float) -> Sample:
     used = target.server.cpu_seconds() - before
     latencies = {f"p{q}_ms": value for q, value in load.milliseconds.items()}
     return {
-        "per_second": load.answers / load.seconds,
+        "requests_per_s": load.answers / load.seconds,
         "cpu_us": used / max(1, load.answers) * 1e6,
         "failures": load.failures,
         **latencies,
@@ -65,13 +65,13 @@ def table(samples: Samples) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for (name, connections), rounds in samples.items():
         line: dict[str, Any] = {"server": name, "connections": connections}
-        for key in ("per_second", "p50_ms", "p99_ms", "cpu_us", "failures"):
+        for key in ("requests_per_s", "p50_ms", "p99_ms", "cpu_us", "failures"):
             line[key] = round(statistics.median(each[key] for each in rounds), 3)
         line["p99_to_p50"] = _ratio(rounds, rounds, "p99_ms", "p50_ms")
-        for title, other in (("fastapi", FASTAPI), ("mlserver", MLSERVER)):
+        for title, name_of, other in (("ratio", "fastapi", FASTAPI), ("to_mlserver", "mlserver", MLSERVER)):
             if reference := samples.get((other, connections)):
-                line[f"to_{title}"] = _ratio(rounds, reference, "per_second")
-                line[f"p50_to_{title}"] = _ratio(rounds, reference, "p50_ms")
+                line[title] = _ratio(rounds, reference, "requests_per_s")
+                line[f"p50_to_{name_of}"] = _ratio(rounds, reference, "p50_ms")
         lines.append(line)
     return lines
 

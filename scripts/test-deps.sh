@@ -1,6 +1,7 @@
 #!/bin/sh
 # What some tests want beyond the packages of the project: a headless Chromium for those of the UI, a Valkey or
-# Redis server for those of the online store, the clients of others for those of the Open Inference Protocol.
+# Redis server for those of the online store, a Prometheus for those of the metrics, the clients of others for
+# those of the Open Inference Protocol.
 # Without them they say "skipped: no …"; so nothing here may fail.
 export DEBIAN_FRONTEND=noninteractive
 listed=""
@@ -50,6 +51,7 @@ while IFS='|' read -r name programs packages; do
 done <<LIST
 Chromium|chromium chromium-browser google-chrome|chromium
 Valkey|valkey-server redis-server|valkey-server redis-server
+Prometheus|prometheus|prometheus
 LIST
 
 # The clients take an older pandas than the project, so they live in an environment of their own.

@@ -41,15 +41,22 @@ def main() -> None:
     # Data sets of a use case are named by paths of the project, and children inherit one absolute home.
     os.environ.setdefault("MLPLATFORM_HOME", str(Path(".mlplatform").absolute()))
     from mlplatform.cli import (  # noqa: F401  (register)
+        alerts,
         announce,
+        audit,
         batch_scores,
         batches,
         candidates,
         champion,
+        dead_letters,
         features,
         history,
         ingest,
         keys,
+        maintain,
+        metrics,
+        mltestscore,
+        monitor,
         package,
         prepare,
         promote,
@@ -62,9 +69,11 @@ def main() -> None:
         split,
         sql,
         status,
+        trace,
         up,
         validate,
         verify,
+        verify_training,
         warm,
     )
 

@@ -21,6 +21,7 @@ keys = typer.Typer(
 app.add_typer(keys, name="keys")
 
 Name = Annotated[str, typer.Argument(help="Whose key it is.", metavar="NAME")]
+Why = Annotated[str, typer.Option(help="The reason, for the audit.", metavar="SENTENCE")]
 
 
 @keys.command()
@@ -29,11 +30,12 @@ def add(
     scope: Annotated[
         list[str], typer.Option(help=f"What it is good for: {', '.join(WORDS)} (everything). Repeatable.")
     ],
+    why: Why = "",
     json: Json = False,
 ) -> None:
     """Make a key and show it, this once: only its hash is stored."""
     with closing(_store()) as store:
-        secret, key = store.add(name, scope, getpass.getuser(), utc_now())
+        secret, key = store.add(name, scope, getpass.getuser(), utc_now(), why)
     if json:
         emit({**_told(key), "key": secret})
         return
@@ -59,10 +61,10 @@ def list_(json: Json = False) -> None:
 
 
 @keys.command()
-def revoke(name: Name, json: Json = False) -> None:
+def revoke(name: Name, why: Why = "", json: Json = False) -> None:
     """End a key: within about a second every service refuses it."""
     with closing(_store()) as store:
-        key = store.revoke(name, utc_now())
+        key = store.revoke(name, utc_now(), by=getpass.getuser(), why=why)
     if json:
         emit(_told(key))
     else:

@@ -7,9 +7,10 @@ import typer
 
 from mlplatform.cli.app import UseCaseName, app, use_case_folder
 from mlplatform.cli.output import err
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError
-from mlplatform.offline import project
+from mlplatform.offline import configuration_audit, project
 from mlplatform.offline.declared import Declared
 from mlplatform.online.streams import Streams, StreamSources, of_declaration, publish
 
@@ -29,6 +30,7 @@ def prepare(
             f"{declared.name} has no stream with sources, so no event is a row of its features.",
             hint="Map the events in defs.yaml: `streams: {<name>: {sources: {<type>: <source>}}}`.",
         )
+    logs.set_up(settings, "preparation")
     preparation_server.serve(settings, [declared.name], partition=partition, of=of)
 
 
@@ -48,6 +50,7 @@ def publish_all(settings: Settings, here: Path) -> list[str]:
         except ConfigurationError as error:
             err.print(f"no streams of {folder.name}: {error}", markup=False)
             continue
+        configuration_audit.record(declared, settings, why="loaded when the services were started")
         if publish_streams(settings, declared):
             names.append(declared.name)
     return names

@@ -13,13 +13,16 @@ from rich.table import Table
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
 from mlplatform.cli.days import a_day
 from mlplatform.cli.output import emit, err, out, progress
+from mlplatform.crosscutting.clock import utc_now
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import StoreError
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.deploying import person
 from mlplatform.offline.summary import champion_of
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.proofs import STALENESS, Proof, ProofStore
 
 if TYPE_CHECKING:
     from mlplatform.offline.retraining import Judged, Period
@@ -64,7 +67,31 @@ def retrain(
         "picture": str(drawn) if drawn else None,
         "seconds": round(time.perf_counter() - started, 1),
     }
+    _keep(said, settings, judged)
     emit(said) if json else _print(said, judged)
+
+
+def _keep(said: dict[str, Any], settings: Settings, judged: "list[Judged]") -> None:
+    """Keep what age costs the model: it is evidence of the ML Test Score."""
+    whole = judged[-1]
+    shown = next((name for name in SHOWN if name in whole.gains), None)
+    cost = f"trained again every {said['every']} {said['model']} "
+    if shown is None:
+        cost += f"was judged on {whole.rows:,} rows"
+    else:
+        gain = whole.gains[shown]
+        span = "" if gain.low is None or gain.high is None else f" ({gain.low:+.4f} to {gain.high:+.4f})"
+        cost += f"gains {gain.value:+.4f} {shown}{span} over training it once"
+    proof = Proof(
+        use_case=said["use_case"],
+        name=STALENESS,
+        at=utc_now(),
+        by=person(),
+        passed=True,
+        figures={**said, "said": cost},
+    )
+    with closing(ProofStore(settings.state_url)) as store:
+        store.add(proof)
 
 
 def _present(declared: Declared, settings: Settings) -> str:

@@ -11,6 +11,7 @@ import typer
 from mlplatform.cli.app import app
 from mlplatform.cli.output import out
 from mlplatform.cli.prepare import publish_all
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
 from mlplatform.online.batch_runner import start_beside
@@ -42,6 +43,7 @@ def serve(
         _become_parent(settings, use_cases)
     from mlplatform.online import server
 
+    logs.set_up(settings, "scoring")
     server.serve(settings, use_cases)
 
 

@@ -13,6 +13,7 @@ from mlplatform.crosscutting.processes import ProcessSpec, Supervisor
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline import project
+from mlplatform.stores import data_audit
 
 
 @app.command()
@@ -20,6 +21,7 @@ def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
     streams, prepared = _streams(), publish_all(settings, Path.cwd())
+    data_audit.catch_up(settings)
     specs = [
         *_broker(settings),
         *([ingestion_process(settings, streams)] if streams else []),
@@ -101,7 +103,7 @@ def preparation_process(settings: Settings, use_cases: list[str]) -> ProcessSpec
 
 def dagster_process(settings: Settings) -> ProcessSpec:
     """The Dagster UI with its daemon and code server."""
-    from mlplatform.offline.run import prepare_instance
+    from mlplatform.offline.instance import prepare_instance
 
     return ProcessSpec(
         name="dagster",
@@ -109,6 +111,7 @@ def dagster_process(settings: Settings) -> ProcessSpec:
             *(sys.executable, "-W", "ignore", "-m", "dagster", "dev", *_workspace(Path.cwd())),
             *("--host", settings.host, "--port", str(settings.ui_port), "--live-data-poll-rate", "5000"),
             *("--log-level", "warning"),  # at "info" every tick of every sensor is a line
+            *(("--log-format", "json") if settings.log_format == "json" else ()),
         ),
         log=settings.home / "logs" / "dagster.log",
         environment={

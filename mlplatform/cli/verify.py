@@ -15,15 +15,18 @@ from rich.table import Table
 from mlplatform.cli.app import Json, app, use_case_folder
 from mlplatform.cli.days import checked_days
 from mlplatform.cli.output import emit, err, out, progress
+from mlplatform.crosscutting.clock import utc_now
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import project
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.deploying import person
 from mlplatform.offline.parity import compare
 from mlplatform.offline.parity_champion import Champion
 from mlplatform.offline.parity_found import Compared
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import Lake
+from mlplatform.stores.proofs import PARITY, Proof, ProofStore
 
 DEFAULT = "flight_delay"
 
@@ -47,7 +50,7 @@ def parity(
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Rows by the million, none of them in a cycle: looking for cycles again and again finds nothing.
     gc.disable()
-    declared, settings = project.load(use_case_folder(use_case or _default())), Settings.load()
+    declared, settings = project.load(use_case_folder(use_case or default())), Settings.load()
     known = declared.config.days
     days = checked_days(declared, first or str(known.first), last or str(known.last))
     started = time.perf_counter()
@@ -55,6 +58,7 @@ def parity(
         champion = _champion(declared, settings)
         found = _compared(declared, lake, champion, days)
     result = _result(declared, days, champion, found, time.perf_counter() - started)
+    _keep(declared, settings, result, passed=found.equal)
     emit(result) if json else _print(result)
     if not found.equal:
         raise typer.Exit(1)
@@ -70,6 +74,19 @@ def _compared(declared: Declared, lake: Lake, champion: Champion | None, days: t
             bar.update(task, advance=1, now=f"{day}: {so_far.cells:,} cells, {wrong:,} different")
 
         return compare(declared, lake, champion, *days, told=told)
+
+
+def _keep(declared: Declared, settings: Settings, result: dict[str, Any], *, passed: bool) -> None:
+    """Keep what came of it, if something was compared: it is evidence of the ML Test Score."""
+    if not result["rows"]:
+        return
+    figures = {name: value for name, value in result.items() if name not in ("use_case", "examples")}
+    with closing(ProofStore(settings.state_url)) as store:
+        store.add(
+            Proof(
+                use_case=declared.name, name=PARITY, at=utc_now(), by=person(), passed=passed, figures=figures
+            )
+        )
 
 
 def _champion(declared: Declared, settings: Settings) -> Champion | None:
@@ -99,7 +116,7 @@ def _result(
     }
 
 
-def _default() -> str:
+def default() -> str:
     """The use case if there is only one, else the one this package brings."""
     known = list(project.use_cases(Path.cwd()))
     return known[0] if len(known) == 1 else DEFAULT

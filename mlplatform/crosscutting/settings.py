@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlplatform.crosscutting.access import Access
+from mlplatform.crosscutting.alerting.settings import AlertSettings
 from mlplatform.errors import ConfigurationError
 
 
@@ -41,6 +42,16 @@ class Settings:
     """URL prefixes that scores may be pushed to, with commas (MLPLATFORM_WEBHOOK_TARGETS); empty: none."""
     webhook_secret: str = field(default="", repr=False)
     """Signs what is pushed: `whsec_` and base64 of 24 to 64 bytes (MLPLATFORM_WEBHOOK_SECRET)."""
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    """Where alerts are sent to."""
+    log_format: str = "text"
+    """`text`, or `json`: one JSON object a line (MLPLATFORM_LOG_FORMAT)."""
+    otlp_endpoint: str = ""
+    """Where spans are sent to (OTEL_EXPORTER_OTLP_ENDPOINT, which OpenTelemetry reads too); empty: none."""
+    log_level: str = "info"
+    """From which level on the platform logs: debug, info, warning or error (MLPLATFORM_LOG_LEVEL)."""
+    proof_days: int = 90
+    """Days for which the result of a check counts in the ML Test Score (MLPLATFORM_PROOF_DAYS)."""
 
     def state_file_exists(self) -> bool:
         """Whether the SQLite file of `state_url` is there; true for every other database."""
@@ -113,8 +124,9 @@ class Settings:
         Raises
         ------
         ConfigurationError
-            if a port is not a number between 1 and 65535, a time limit no whole number of seconds, or the
-            number of workers none from 1 to 1024, or what `Access` holds is not as it says.
+            if a port is not a number between 1 and 65535, a time limit no whole number of seconds, the number
+            of workers none from 1 to 1024, days none from 1 to 36500, a word not one of those allowed, or
+            what `Access` holds is not as it says.
         """
         env = os.environ if environ is None else environ
         home = Path(env.get("MLPLATFORM_HOME", ".mlplatform")).absolute()
@@ -135,6 +147,11 @@ class Settings:
             workers=_workers(env, "MLPLATFORM_WORKERS", 1),
             webhook_targets=env.get("MLPLATFORM_WEBHOOK_TARGETS", ""),
             webhook_secret=env.get("MLPLATFORM_WEBHOOK_SECRET", ""),
+            alerts=AlertSettings.load(env),
+            otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT", ""),
+            log_format=_word(env, "MLPLATFORM_LOG_FORMAT", ("text", "json")),
+            log_level=_word(env, "MLPLATFORM_LOG_LEVEL", ("info", "debug", "warning", "error")),
+            proof_days=_days(env, "MLPLATFORM_PROOF_DAYS", 90),
         )
 
 
@@ -154,6 +171,27 @@ def _seconds(env: Mapping[str, str], name: str, default: int) -> int:
         raise ConfigurationError(
             f"{name} is {text!r}; a time limit is a whole number of seconds from 1.",
             hint=f"Set it to seconds, or unset it for the default {default}.",
+        )
+    return int(text)
+
+
+def _word(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    """One of some words, the first being the default."""
+    text = env.get(name, "").lower() or allowed[0]
+    if text not in allowed:
+        raise ConfigurationError(
+            f"{name} is {env[name]!r}; allowed: {', '.join(allowed)}.",
+            hint=f"Set it to one of them, or unset it for the default {allowed[0]}.",
+        )
+    return text
+
+
+def _days(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 36_500):
+        raise ConfigurationError(
+            f"{name} is {text!r}; allowed: a whole number of days from 1 to 36500.",
+            hint=f"Set it to days, or unset it for the default {default}.",
         )
     return int(text)
 

@@ -5,9 +5,7 @@ is away did not get, the sensor `deployment_changed` publishes later. It must no
 run.
 """
 
-import getpass
 import logging
-import socket
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any, Self, TypeVar
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.topics import DEPLOYMENT_CHANGED
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.crosscutting.whoami import person as person
 from mlplatform.errors import BusError, ConfigurationError, ModelError, NotFound
 from mlplatform.offline.chosen import chosen, suggested
 from mlplatform.offline.declared import Declared
@@ -37,11 +36,6 @@ T = TypeVar("T")
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(UTC)
-
-
-def person() -> str:
-    """Who is at work, as `user@host`."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mlplatform.crosscutting.bus.topics import (
     RawDataExtracted,
     SourceDataAvailable,
 )
+from mlplatform.crosscutting.tracing import of_run
 from mlplatform.offline.declared import Declared
 from mlplatform.sources._contract import WHOLE
 from mlplatform.stages.deployment.alias import Change
@@ -90,7 +91,14 @@ def extracted(
         run_id=run_id,
     )
     id = event_id("raw-data-extracted", *named, run_id)
-    return envelope(RAW_DATA_EXTRACTED, data, id=id, source=_source(declared), subject=data_set)
+    return envelope(
+        RAW_DATA_EXTRACTED,
+        data,
+        id=id,
+        source=_source(declared),
+        subject=data_set,
+        traceparent=of_run(run_id),
+    )
 
 
 def generated(declared: Declared, partition: str, run_id: str, rows: int) -> Envelope[FeaturesGenerated]:
@@ -103,7 +111,14 @@ def generated(declared: Declared, partition: str, run_id: str, rows: int) -> Env
         run_id=run_id,
     )
     id = event_id(FEATURES_GENERATED.name, declared.name, partition, run_id)
-    return envelope(FEATURES_GENERATED, data, id=id, source=_source(declared), subject=partition)
+    return envelope(
+        FEATURES_GENERATED,
+        data,
+        id=id,
+        source=_source(declared),
+        subject=partition,
+        traceparent=of_run(run_id),
+    )
 
 
 def ready(
@@ -118,7 +133,14 @@ def ready(
         **msgspec.structs.asdict(won),
     )
     id = event_id(MODEL_READY_FOR_DEPLOYMENT.name, declared.name, as_of, run_id)
-    return envelope(MODEL_READY_FOR_DEPLOYMENT, data, id=id, source=_source(declared), subject=won.model)
+    return envelope(
+        MODEL_READY_FOR_DEPLOYMENT,
+        data,
+        id=id,
+        source=_source(declared),
+        subject=won.model,
+        traceparent=of_run(run_id),
+    )
 
 
 def deployment_changed(change: Change) -> Envelope[DeploymentChanged]:

@@ -29,6 +29,14 @@ def days_to_score(declared: Declared) -> DailyPartitionsDefinition:
     )
 
 
+def observed_days(declared: Declared) -> DailyPartitionsDefinition:
+    """One partition per UTC day of questions: the day of a row, or the one before or after it."""
+    config = declared.config.days
+    return DailyPartitionsDefinition(
+        str(config.first - timedelta(days=1)), end_date=str(config.last + timedelta(days=2))
+    )
+
+
 def months(declared: Declared) -> MonthlyPartitionsDefinition:
     """One partition per calendar month that has days after training; its key is the first of the month."""
     starts = _month_starts(declared.config.split.as_of, declared.config.days.last)

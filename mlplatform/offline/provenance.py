@@ -45,6 +45,12 @@ def code_of(folder: Path) -> Code:
     return Code(commit, dirty=tracked != "" or own != "")
 
 
+def reviewers(folder: Path, commit: str) -> tuple[str, ...]:
+    """Who reviewed the newest commit, up to this one, that changed a folder: its lines `Reviewed-by: …`."""
+    told = _git(folder, "log", "-1", "--format=%(trailers:key=Reviewed-by,valueonly)", commit, "--", ".")
+    return tuple(line.strip() for line in (told or "").splitlines() if line.strip())
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     """What git says of this folder; None if it cannot say."""
     # A hook's variables name a repository, which need not be the folder's.

@@ -15,6 +15,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.checkpoints import FileCheckpoints
+from mlplatform.stores.data_audit import DataAudit
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.packages import PackageStore
 from mlplatform.stores.raw import RawStore
@@ -53,10 +54,12 @@ class RawResource(ConfigurableResource[RawStore]):
 
     folder: str = Field(description="Folder of the delivered bytes.")
     lake: ResourceDependency[LakeResource]
+    audit: str = Field(default="", description="SQLAlchemy URL of the audit of commits; empty: none.")
 
     def store(self) -> RawStore:
         """The store, on the lake of this run."""
-        return RawStore(Path(self.folder), self.lake.lake())
+        auditor = DataAudit(self.audit) if self.audit else None
+        return RawStore(Path(self.folder), self.lake.lake(), audit=auditor)
 
 
 class CandidatesResource(ConfigurableResource[CandidateStore]):

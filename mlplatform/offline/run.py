@@ -15,40 +15,29 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
+import msgspec
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, Definitions, RunsFilter
 from dagster._core.utils import make_new_run_id
 
+from mlplatform.crosscutting.process_identity import identity_of
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import MlplatformError, ServiceError, StoreError
+from mlplatform.errors import MlplatformError, ServiceError
+from mlplatform.offline import configuration_audit
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.independence import materialise_all
+from mlplatform.offline.instance import instance_of as instance_of
+from mlplatform.offline.instance import prepare_instance as prepare_instance
+from mlplatform.offline.instance import unwritable
 from mlplatform.offline.plan import Step, missing, steps
 from mlplatform.offline.plugged import check_plugins
-from mlplatform.offline.run_tags import PROCESS_TAG
+from mlplatform.offline.run_tags import PROCESS_TAG, WORKER_TAG
 from mlplatform.offline.use_case import definitions
+from mlplatform.stores import data_audit
 from mlplatform.stores.lake import Lake
 
 Progress = Callable[[Step, int, str], None]
 """Called with the step, how many of its assets are done, and the asset at work."""
-
-_INSTANCE = """\
-# Written by mlplatform. Edit it to use PostgreSQL or another launcher; it is not written again.
-telemetry:
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 2
-  pools:  # of each source (source_<name>) and store (store_lake); `dagster instance concurrency set` for one
-    default_limit: 2
-    granularity: run
-run_monitoring:
-  enabled: true
-event_log_storage:
-  module: mlplatform.offline.event_log
-  class: EventLog
-  config: {}
-"""
 
 
 @dataclass(frozen=True)
@@ -89,6 +78,9 @@ def materialise(
     defs = definitions(declared, settings)
     finished = []
     with _alone(settings.home), instance_of(settings) as instance:
+        # Not before: what is declared wrongly must leave nothing behind.
+        configuration_audit.record(declared, settings, why="loaded by `mlplatform run`")
+        data_audit.catch_up(settings)
         _reap(instance)
         for step in wanted:
             started = time.perf_counter()
@@ -132,27 +124,6 @@ def ingest(
         _materialise(step, defs, instance, lambda *_: None, told)
 
 
-@contextmanager
-def instance_of(settings: Settings) -> Iterator[DagsterInstance]:
-    """The Dagster instance of a deployment, made at its first use."""
-    prepare_instance(settings)
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    with DagsterInstance.get() as instance:
-        yield instance
-
-
-def prepare_instance(settings: Settings) -> Path:
-    """Make Dagster's home with its configuration, unless it is there; returns the folder."""
-    folder = settings.dagster_home
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "dagster.yaml").exists():
-            (folder / "dagster.yaml").write_text(_INSTANCE)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return folder
-
-
 def _materialise(
     step: Step,
     defs: Definitions,
@@ -161,7 +132,8 @@ def _materialise(
     told: Mapping[str, str] = MappingProxyType({}),
     run_id: str = "",
 ) -> None:
-    tags = {PROCESS_TAG: str(os.getpid()), **told}
+    worker = msgspec.json.encode(identity_of(os.getpid())).decode()
+    tags = {PROCESS_TAG: str(os.getpid()), WORKER_TAG: worker, **told}
     one = step.partitions[0] if step.partitions and len(step.partitions) == 1 else None
     if step.partitions and one is None:
         tags["dagster/asset_partition_range_start"] = step.partitions[0]
@@ -225,14 +197,7 @@ def _lock_file(home: Path) -> TextIO:
         home.mkdir(parents=True, exist_ok=True)
         return (home / "run.lock").open("a+")
     except OSError as error:
-        raise _unwritable(home, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"the folder {folder} cannot be used: {error}.",
-        hint="Set MLPLATFORM_HOME to a folder you can write to.",
-    )
+        raise unwritable(home, error) from error
 
 
 @contextmanager

@@ -15,15 +15,13 @@ import polars as pl
 
 from mlplatform.errors import NotFound
 from mlplatform.offline.declared import Declared
-from mlplatform.offline.own_features import tables
-from mlplatform.stages.preparation.batch import compute
-from mlplatform.stages.preparation.declarations import FeatureSet
+from mlplatform.offline.served_features import features_of_served
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
 from mlplatform.stages.training.candidate import open_model
 from mlplatform.stages.training.contract import Floats
 from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.lake import Lake
-from mlplatform.stores.served import SERVED, column_of
+from mlplatform.stores.served import SERVED
 
 MOST_SHOWN = 20
 
@@ -79,23 +77,8 @@ def _look(
         found.without_candidate += rows.height
         return
     fitted = FittedFeatureSet.from_json(candidate.feature_set)
-    matrix = fitted.matrix(_features(declared, lake, fitted.feature_set, rows))
+    matrix = fitted.matrix(features_of_served(declared, lake, fitted.feature_set, rows))
     _compare(rows, fitted.names, matrix, open_model(candidate).predict(matrix), found)
-
-
-def _features(declared: Declared, lake: Lake, feature_set: FeatureSet, rows: pl.DataFrame) -> pl.DataFrame:
-    """The features of what was asked, from the rows the lake has now."""
-    spine = feature_set.spine
-    # A key of features must have one type in all tables: that of the cleaned one.
-    stored = lake.read(declared.table(spine.table), columns=list(spine.facts), partitions=[]).schema
-    facts = rows.select(pl.col(column_of(name)).cast(stored[name]).alias(name) for name in spine.facts)
-    # A key that is no fact names a row for people; no feature reads it.
-    unknown = [name for name in spine.key if name not in spine.facts]
-    asked = facts.with_columns(pl.int_range(pl.len()).alias(name) for name in unknown)
-    begin, end = rows["as_of"].min(), rows["as_of"].max()
-    assert isinstance(begin, datetime)
-    assert isinstance(end, datetime)
-    return compute(feature_set, asked, tables(declared, lake, feature_set, begin, end))
 
 
 def _compare(rows: pl.DataFrame, names: Sequence[str], matrix: Floats, scores: Floats, found: Found) -> None:

@@ -13,6 +13,7 @@ from mlplatform.offline.assets import (
     evaluation,
     ingestion,
     monitoring,
+    observation,
     preparation,
     replication,
     scoring,
@@ -26,6 +27,7 @@ from mlplatform.offline.config import UseCaseConfig
 from mlplatform.offline.declare import declare
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.jobs import jobs
+from mlplatform.offline.maintenance_job import maintenance
 from mlplatform.offline.sensors import schedules, sensors
 from mlplatform.offline.wiring import resources
 
@@ -57,6 +59,7 @@ class UseCase(Component):
 
 def definitions(declared: Declared, settings: Settings) -> Definitions:
     """Everything Dagster loads for one use case."""
+    daily, daily_schedules = maintenance(declared.name, settings)
     return Definitions(
         assets=[
             *ingestion.build(declared),
@@ -71,10 +74,11 @@ def definitions(declared: Declared, settings: Settings) -> Definitions:
             *deployment.build(declared, settings),
             *scoring.build(declared),
             *monitoring.build(declared, settings),
+            *observation.build(declared, settings),
         ],
-        jobs=jobs(declared, settings),
+        jobs=[*jobs(declared, settings), *daily],
         sensors=sensors(declared, settings),
-        schedules=schedules(declared),
+        schedules=[*schedules(declared), *daily_schedules],
         resources=resources(settings),
     )
 

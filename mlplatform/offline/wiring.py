@@ -26,7 +26,7 @@ def resources(settings: Settings) -> dict[str, Any]:
     return {
         "mlplatform_lake": lake,
         "mlplatform_io": LakeIOManager(lake=lake),
-        "mlplatform_raw": RawResource(folder=str(settings.raw), lake=lake),
+        "mlplatform_raw": RawResource(folder=str(settings.raw), lake=lake, audit=settings.state_url),
         "mlplatform_candidates": CandidatesResource(folder=str(settings.candidates)),
         "mlplatform_packages": PackagesResource(folder=str(settings.packages)),
         "mlplatform_checkpoints": CheckpointsResource(folder=str(settings.checkpoints)),

@@ -15,6 +15,8 @@ from typing import Protocol
 import anyio.to_thread
 from fastapi import FastAPI
 
+from mlplatform.crosscutting import tracing
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -51,7 +53,8 @@ class Background:
 
     def _run(self, work: Work) -> None:
         try:
-            work.run(self._stop)
+            with tracing.within(use_case=work.use_case):
+                work.run(self._stop)
         except BaseException:
             _LOG.exception("the %s of %s ended", self._what, work.use_case)
             os.kill(os.getpid(), signal.SIGTERM)

@@ -7,6 +7,7 @@ A request is queued here and scored by the batch scoring service, in another pro
     GET  /batch-scores         the newest requests
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from mlplatform.stores.batch_asking import Asked, ask
 from mlplatform.stores.batch_requests import BatchRequest, BatchRequests
 from mlplatform.stores.champions import ChampionStore
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CAP = 16 * 1024
@@ -117,6 +119,7 @@ def add_batch_scores(app: FastAPI, scores: BatchScores) -> None:
         body = await read_body(request.scope, request.receive, CAP)
         key = request.headers.get("idempotency-key")
         queued = await run_in_threadpool(scores.ask, body or b"", key)
+        _LOG.info("batch scores are asked for", extra={"use_case": queued.use_case, "run_id": queued.id})
         where = {"location": f"/batch-scores/{queued.id}"}
         return Response(encode(shown(queued)), 202, where, media_type="application/json")
 

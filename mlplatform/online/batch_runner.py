@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Protocol
 from uuid import uuid4
 
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError
 from mlplatform.online.batch_scoring import cores
@@ -238,9 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ended)
     try:
-        serve(Settings.load(), stop)
+        settings = Settings.load()
+        logs.set_up(settings, "batch scoring")
+        serve(settings, stop)
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from uuid import uuid4
 
+from mlplatform.crosscutting import logs, tracing
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import (
     ConfigurationError,
@@ -119,15 +120,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", str(cores()))
     settings = Settings.load()
+    logs.set_up(settings, "batch scoring")
     try:
         with closing(BatchRequests(settings.state_url)) as requests:
             owner = given.owner or f"process {os.getpid()} {uuid4().hex[:8]}"
             taken = requests.get(given.id) if given.owner else requests.claim(owner, given.id)
             if taken is None or taken.owner != owner:
                 return NOT_OURS
-            return perform(settings, requests, taken, owner, given.rows)
+            with tracing.within(tracing.of_run(taken.id), run_id=taken.id, use_case=taken.use_case):
+                return perform(settings, requests, taken, owner, given.rows)
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return AGAIN
 
 

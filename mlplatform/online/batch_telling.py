@@ -57,7 +57,7 @@ class Teller:
         try:
             work()
         except (BusError, RequestError) as error:
-            _LOG.info("the %s of batch scores wait: %s", what, error)
+            _LOG.debug("the %s of batch scores wait: %s", what, error)
             self._not_before[what] = self._clock() + AGAIN_SECONDS
 
 

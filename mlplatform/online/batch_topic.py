@@ -36,7 +36,7 @@ class Listener:
                 with closing(open_bus(self._settings.broker_url)) as bus:
                     consume(bus, SCORING_REQUESTED, _NAME, self.handle, stop=stop, attempts=3)
             except BusError as error:
-                _LOG.info("no requests are read from the broker: %s", error)
+                _LOG.debug("no requests are read from the broker: %s", error)
             stop.wait(AGAIN_SECONDS)
 
     def handle(self, received: Received[ScoringRequested]) -> None:

@@ -26,12 +26,14 @@ _CALM = 60.0
 class Breaker:
     """Open or closed; to be used from one thread. `deadline` in seconds, for one row."""
 
-    __slots__ = ("_bad", "_clock", "_good", "_last", "_pause", "_probing", "closed_at", "deadline", "errors",
-                 "is_open", "late", "opened", "probe_at")  # fmt: skip
+    __slots__ = ("_bad", "_clock", "_good", "_last", "_pause", "_probing", "broken", "closed_at", "deadline",
+                 "errors", "is_open", "late", "opened", "probe_at")  # fmt: skip
 
     def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.deadline, self._clock = deadline, clock
         self.is_open = False
+        self.broken = False
+        """Whether the last bad answer was an error; else it was late."""
         self.late, self.errors, self.opened = 0, 0, 0
         self.probe_at, self.closed_at = 0.0, 0.0
         self._last: deque[bool] = deque(maxlen=WINDOW)
@@ -51,6 +53,7 @@ class Breaker:
                 self._note(bad=False)
             return
         self.late += 1
+        self.broken = False
         self._note(bad=True)
         if seconds > FAR * self.deadline:
             self._open()
@@ -58,6 +61,7 @@ class Breaker:
     def failed(self) -> None:
         """A call raised an error."""
         self.errors += 1
+        self.broken = True
         self._note(bad=True)
 
     def wants_probe(self) -> bool:

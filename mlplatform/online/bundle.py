@@ -25,8 +25,9 @@ from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.served import packed
 from mlplatform.stores.warmup import Memory
 
-OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer], None]
-"""Takes the types of the facts, the facts, the encoded row and the answer; must return at once."""
+OnServed = Callable[[Mapping[str, FactType], Facts, list[float], Answer, float, str], None]
+"""Takes the types of the facts, the facts, the encoded row, the answer, the seconds its request took and why
+the first link did not give it (empty if it did); must return at once."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

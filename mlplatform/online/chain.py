@@ -19,12 +19,14 @@ from mlplatform.online.bundle import Asked, Bundle, OnServed
 from mlplatform.online.deployed import Deployed
 from mlplatform.online.facts import Facts
 from mlplatform.online.last_links import LastLinks
+from mlplatform.online.metrics.tallies import Tallies
 from mlplatform.online.question import Question, entity_of
 from mlplatform.online.version import Version
 from mlplatform.stages.scoring.score import Answer, Link
 
 _LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+SHADOWED = "only a shadow"
 MOST_SHADOWS = 100
 """Questions a shadow may be behind; what is more is not asked of it, and counted."""
 QUIET = 5.0
@@ -41,6 +43,7 @@ class Chain:
         self.fallbacks: Counter[str] = Counter()
         """Answers by a later link than the first, by use case."""
         self.shadows_dropped = 0
+        self.tallies = Tallies()
         self._tasks: set[asyncio.Task[None]] = set()
         self._logged: dict[str, float] = {}
 
@@ -67,7 +70,7 @@ class Chain:
         if number is None and deployed.policy.precomputed == "first":
             found = last.precomputed()
             if found is not None:
-                return self._give(deployed, question, found, begin)
+                return self._give(deployed, question, found, begin, troubles)
         entity = None
         if deployed.canary is not None and number is None:
             entity = self._entity(deployed, question)
@@ -76,7 +79,8 @@ class Chain:
             if version is tried:
                 continue
             if version.breaker.is_open:
-                troubles.append(f"version {version.bundle.release.version} is late or fails")
+                held = "broken" if version.breaker.broken else "slow"
+                troubles.append(f"version {version.bundle.release.version} is held to be {held}")
                 passed_over.append((link, version))
                 self._probe(version, question)
                 continue
@@ -89,7 +93,7 @@ class Chain:
         self.fallbacks[deployed.bundle.release.use_case] += 1
         given = last.answers()
         if given is not None:
-            return self._give(deployed, question, given, begin)
+            return self._give(deployed, question, given, begin, troubles)
         for link, version in passed_over:  # late is better than no answer
             answers = await self._asked(link, version, question, begin, troubles)
             if answers is not None:
@@ -99,9 +103,9 @@ class Chain:
     def alone(self, version: Version, facts: Facts) -> Answer:
         """The answer of one version to the facts of one row, whatever time it takes; it is logged."""
         bundle = version.bundle
-        asked = bundle.asked(facts)
+        begin, asked = self._clock(), bundle.asked(facts)
         answer = bundle.told(asked, bundle.score_row(asked.row), "champion")
-        self._log(bundle, [asked], [answer])
+        self._log(bundle, [asked], [answer], begin, [])
         return answer
 
     async def _asked(
@@ -123,10 +127,12 @@ class Chain:
             return None
         except TimeoutError:
             breaker.took(2 * breaker.deadline)
+            self.tallies.failures[bundle.release.use_case, bundle.release.version, "timeout"] += 1
             troubles.append(f"version {bundle.release.version} took more than {breaker.deadline * 1000:g} ms")
             return None
         except Exception as error:  # noqa: BLE001  (whatever a model raises, another link answers, or none: 503)
             breaker.failed()
+            self.tallies.failures[bundle.release.use_case, bundle.release.version, "error"] += 1
             self._tell(version, error)
             troubles.append(f"version {bundle.release.version} failed")
             return None
@@ -136,11 +142,16 @@ class Chain:
         if now - begin > breaker.deadline * len(asked):
             answers = [msgspec.structs.replace(answer, late=True) for answer in answers]
         version.served[link] += len(answers)
-        self._log(bundle, asked, answers)
+        self._log(bundle, asked, answers, begin, troubles)
         return answers
 
     def _give(
-        self, deployed: Deployed, question: Question[T], found: list[tuple[Asked, Answer]], begin: float
+        self,
+        deployed: Deployed,
+        question: Question[T],
+        found: list[tuple[Asked, Answer]],
+        begin: float,
+        troubles: list[str],
     ) -> T:
         """Answers without a version, logged and in the form of the question."""
         bundle, deadline = deployed.bundle, deployed.policy.deadline_ms / 1000 * len(found)
@@ -148,14 +159,26 @@ class Chain:
         answers = [msgspec.structs.replace(each, late=True) if late else each for _, each in found]
         for answer in answers:
             deployed.champion.served[answer.link] += 1
-        self._log(bundle, [asked for asked, _ in found], answers)
+        self._log(bundle, [asked for asked, _ in found], answers, begin, troubles)
         return question.shape(bundle, answers)
 
-    def _log(self, bundle: Bundle, asked: Sequence[Asked], answers: Sequence[Answer]) -> None:
+    def _log(
+        self,
+        bundle: Bundle,
+        asked: Sequence[Asked],
+        answers: Sequence[Answer],
+        begin: float,
+        troubles: Sequence[str],
+    ) -> None:
+        seconds = self._clock() - begin
+        self.tallies.answered(answers, seconds)
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _tell_all(answers, seconds)
         if self._served is not None:
             types = bundle.facts.types
+            because = "; ".join(troubles) if troubles else ""
             for each, answer in zip(asked, answers, strict=True):
-                self._served(types, each.facts, each.row, answer)
+                self._served(types, each.facts, each.row, answer, seconds, because)
 
     @staticmethod
     def _entity(deployed: Deployed, question: Question[T]) -> Sequence[Any]:
@@ -172,7 +195,7 @@ class Chain:
             self._later(self._ask_shadow(deployed.shadow, question))
 
     async def _ask_shadow(self, version: Version, question: Question[T]) -> None:
-        await self._asked("shadow", version, question, self._clock(), ["only a shadow"])
+        await self._asked("shadow", version, question, self._clock(), [SHADOWED])
 
     def _probe(self, version: Version, question: Question[T]) -> None:
         if version.breaker.wants_probe():
@@ -212,4 +235,11 @@ class Chain:
         name = f"{release.use_case} version {release.version}"
         if now - self._logged.get(name, -QUIET) >= QUIET:
             self._logged[name] = now
-            _LOG.error("%s failed, another link answers", name, exc_info=error)
+            told = {"use_case": release.use_case}
+            _LOG.error("%s failed, another link answers", name, exc_info=error, extra=told)
+
+
+def _tell_all(answers: Sequence[Answer], seconds: float) -> None:
+    for each in answers:
+        told = {"use_case": each.use_case, "prediction_id": each.prediction_id}
+        _LOG.debug("version %d answered as %s in %.6f s", each.version, each.link, seconds, extra=told)

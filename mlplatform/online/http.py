@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -15,6 +16,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
+from mlplatform.crosscutting.metrics import SharedSamples
 from mlplatform.online.batch_http import BatchScores, add_batch_scores
 from mlplatform.online.bundle import Bundle, OnServed
 from mlplatform.online.delivery.delivery import Delivery
@@ -23,7 +25,12 @@ from mlplatform.online.deployed import Deployed
 from mlplatform.online.documented import documented
 from mlplatform.online.gate import Gate
 from mlplatform.online.graceful import BEFORE_SHUTDOWN
+from mlplatform.online.metrics.families import SCORING
+from mlplatform.online.metrics.requests import Counts
+from mlplatform.online.metrics.route import add_metrics
+from mlplatform.online.metrics.scoring import ScoringMetrics
 from mlplatform.online.openapi import described
+from mlplatform.online.pages_http import add_pages
 from mlplatform.online.protocol_http import add_protocol
 from mlplatform.online.refusals import add_refusals
 from mlplatform.online.releases import Releases
@@ -51,31 +58,41 @@ def application(
     batch_scores: BatchScores | None = None,
     delivery: Delivery | None = None,
     rpc_broker: str = "",
+    metrics_file: Path | None = None,
+    pages: Path | None = None,
 ) -> ASGIApp:
     """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does).
 
     With `served` every answer to facts is logged, from the start to the end of the lifespan; with `splits`
     the stored questions can be divided; with `batch_scores` days can be scored in the background; with
     `delivery` answers are looked up, streamed and pushed; `rpc_broker` is the URL of a broker over which
-    questions come too. `worker` is the number of this process, which its status names.
+    questions come too. `worker` is the number of this process, which its status names; `metrics_file` is
+    where it writes what it has counted, beside those of the others, so that each tells of all. `pages` is the
+    folder of status pages and reports.
     """
     on_served: OnServed | None = served.add if served else None
     if delivery is not None:
         on_served = delivery.beside(on_served or _unlogged)
     service = ScoringService(releases, on_served, served.settled if served else None)
     statistics, rpc = Statistics(), ScoringRpc(service, rpc_broker) if rpc_broker else None
-    app = _app(service, poll_seconds, _Beside(served, delivery, rpc), worker, statistics)
+    beside, counts = _Beside(served, delivery, rpc), Counts()
+    metrics = ScoringMetrics(service, counts, gate.refused if gate else {}, beside.status, worker)
+    shared = SharedSamples(metrics_file, SCORING, metrics.collect) if metrics_file else None
+    app = _app(service, poll_seconds, beside, worker, statistics, shared)
+    add_metrics(app, SCORING, lambda: metrics.shown(shared.all() if shared else metrics.collect()))
     keys = gate is not None and gate.ring is not None
     app.openapi = lambda: documented(app, keys=keys, document=described(_document(app), _bundles(releases)))  # type: ignore[method-assign]
     if splits:
         add_splits(app, splits)
     if batch_scores:
         add_batch_scores(app, batch_scores)
+    if pages is not None:
+        add_pages(app, pages)
     otherwise: ASGIApp = app
     if delivery is not None:
         add_delivery(app, delivery, lambda: {*releases.known, *releases.current})
         otherwise = RecentFirst(delivery.recent, app)
-    whole = ScoringApp(service, otherwise, statistics, delivery.callbacks if delivery else None)
+    whole = ScoringApp(service, otherwise, statistics, delivery.callbacks if delivery else None, counts)
     return gate.around(whole) if gate else whole
 
 
@@ -109,7 +126,7 @@ class _Beside:
         return {name: part.status() for name, part in parts.items() if part is not None}
 
 
-def _unlogged(types: Any, facts: Any, row: Any, answer: Any) -> None:
+def _unlogged(*told: Any) -> None:
     """Where no log of what was served is kept."""
 
 
@@ -119,6 +136,7 @@ def _app(
     beside: _Beside,
     worker: int,
     statistics: Statistics,
+    shared: SharedSamples | None,
 ) -> FastAPI:
     releases = service.releases
 
@@ -127,9 +145,13 @@ def _app(
         if poll_seconds:
             releases.start(poll_seconds)
         beside.start()
+        if shared:
+            shared.start()
         yield {BEFORE_SHUTDOWN: beside.end_streams}
         releases.stop()
         await beside.stop()
+        if shared:
+            await anyio.to_thread.run_sync(shared.stop)
 
     app = FastAPI(title="mlplatform scoring", version=installed(_NAME), lifespan=lifespan, redoc_url=None)
     add_refusals(app)

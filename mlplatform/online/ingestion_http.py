@@ -19,6 +19,10 @@ from mlplatform.online.archiver import Archiver
 from mlplatform.online.documented import documented
 from mlplatform.online.events import BODY_CAP, read_events
 from mlplatform.online.gate import Gate
+from mlplatform.online.metrics.families import INGESTION
+from mlplatform.online.metrics.ingestion import DeadLetters, IngestionMetrics
+from mlplatform.online.metrics.requests import Counted, Counts
+from mlplatform.online.metrics.route import add_metrics
 from mlplatform.online.refusals import add_refusals
 from mlplatform.online.replies import ASGIApp, read_body
 
@@ -64,17 +68,24 @@ def application(
     *,
     lifespan: Lifespan | None = None,
     gate: Gate | None = None,
+    letters: DeadLetters | None = None,
 ) -> ASGIApp:
-    """The whole service; `archivers` are only looked at, whoever runs them gives `lifespan`."""
+    """The whole service; `archivers` are only looked at, whoever runs them gives `lifespan`.
+
+    Its metrics tell of dead letters where `letters` counts them.
+    """
     app = FastAPI(
         title="mlplatform ingestion", version=installed("mlplatform"), lifespan=lifespan, redoc_url=None
     )
     add_refusals(app)
     _add_events(app, acceptor)
     _add_health(app, acceptor, archivers)
+    counts = Counts()
+    metrics = IngestionMetrics(acceptor, archivers, counts, gate.refused if gate else {}, letters)
+    add_metrics(app, INGESTION, metrics.collect)
     keys = gate is not None and gate.ring is not None
     app.openapi = lambda: documented(app, keys=keys)  # type: ignore[method-assign]
-    return gate.around(app) if gate else app
+    return gate.around(Counted(app, counts)) if gate else Counted(app, counts)
 
 
 def _add_events(app: FastAPI, acceptor: Acceptor) -> None:

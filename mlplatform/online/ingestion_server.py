@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, suppress
 
 import uvicorn
 
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError, MlplatformError
@@ -21,7 +22,10 @@ from mlplatform.online.background import Background
 from mlplatform.online.gate import Gate
 from mlplatform.online.ingestion_http import application
 from mlplatform.online.listening import listen
+from mlplatform.online.metrics.ingestion import DeadLetters
 from mlplatform.online.server import config_of
+from mlplatform.online.spans import traced
+from mlplatform.stores.data_audit import DataAudit
 from mlplatform.stores.lake import Lake, Table
 from mlplatform.stores.raw import RawStore
 
@@ -46,15 +50,16 @@ def serve(settings: Settings, streams: Streams, *, archive_seconds: float = 5.0)
     with ExitStack() as stack:
         bus = stack.enter_context(closing(open_bus(settings.broker_url)))
         lake = stack.enter_context(closing(Lake.from_settings(settings)))
-        store = RawStore.from_settings(settings, lake)
+        store = RawStore(settings.raw, lake, audit=DataAudit(settings.state_url))
         archivers = [
             stack.enter_context(closing(_archiver(settings, bus, store, name, names, archive_seconds)))
             for name, names in streams.items()
         ]
         background = Background("archiver", archivers)
         gate = Gate.from_settings(settings)
-        app = application(Acceptor(bus, streams), archivers, lifespan=background.lifespan, gate=gate)
-        config = config_of(app)
+        acceptor, letters = Acceptor(bus, streams), DeadLetters(bus)
+        app = application(acceptor, archivers, lifespan=background.lifespan, gate=gate, letters=letters)
+        config = config_of(traced(app, settings, "ingestion"))
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
@@ -91,9 +96,11 @@ def _archiver(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the streams named in the arguments; the exit code."""
     try:
-        serve(Settings.load(), parse(sys.argv[1:] if arguments is None else arguments))
+        settings = Settings.load()
+        logs.set_up(settings, "ingestion")
+        serve(settings, parse(sys.argv[1:] if arguments is None else arguments))
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return 1
     return 0
 

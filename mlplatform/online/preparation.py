@@ -93,6 +93,11 @@ class Preparation:
         """Questions asked and not answered yet."""
         return len(self._pending.waiting)
 
+    @property
+    def keys(self) -> int:
+        """Keys whose events are in memory."""
+        return self._features.keys if self._following is not None else 0
+
     def close(self) -> None:
         """Let another process have this share."""
         self._forget()

@@ -9,7 +9,7 @@ import argparse
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,17 +18,24 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.bus import open_bus
+from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError, NotFound
 from mlplatform.online.background import Background
 from mlplatform.online.documented import documented
 from mlplatform.online.gate import Gate
 from mlplatform.online.listening import listen
+from mlplatform.online.metrics.families import PREPARATION
+from mlplatform.online.metrics.preparation import PreparationMetrics
+from mlplatform.online.metrics.requests import Counted, Counts
+from mlplatform.online.metrics.route import add_metrics
 from mlplatform.online.preparation import Preparation
 from mlplatform.online.refusals import add_refusals
 from mlplatform.online.replies import ASGIApp
 from mlplatform.online.server import config_of
+from mlplatform.online.spans import traced
 from mlplatform.online.streams import Streams, published
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.online import OnlineStore, open_online_store, shared
@@ -60,7 +67,10 @@ def serve(settings: Settings, use_cases: Sequence[str], *, partition: int = 0, o
             store = _shared(settings, streams)
             made = Preparation(bus, lake, streams, locks=locks, partition=partition, of=of, shared=store)
             preparations.append(stack.enter_context(closing(made)))
-        app = application(preparations, Gate.from_settings(settings))
+        gate = Gate.from_settings(settings)
+        app = traced(
+            application(preparations, gate, last=lambda: bus.last(SOURCE_EVENT)), settings, "preparation"
+        )
         # uvicorn shuts down in order and raises the signal once more; SIGTERM is to end as SIGINT does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with suppress(KeyboardInterrupt):
@@ -73,8 +83,10 @@ def _shared(settings: Settings, streams: Streams) -> OnlineStore | None:
     return open_online_store(settings.online_store, streams.features(), streams.use_case)
 
 
-def application(preparations: Sequence[Preparation], gate: Gate | None = None) -> ASGIApp:
-    """Health and status; its lifespan runs the preparations."""
+def application(
+    preparations: Sequence[Preparation], gate: Gate | None = None, last: Callable[[], int] | None = None
+) -> ASGIApp:
+    """Health, status and metrics; its lifespan runs the preparations. `last` is as for the metrics."""
     background = Background("preparation", preparations)
     app = FastAPI(title="mlplatform preparation", lifespan=background.lifespan, redoc_url=None)
     add_refusals(app)
@@ -92,9 +104,12 @@ def application(preparations: Sequence[Preparation], gate: Gate | None = None) -
     async def status() -> dict[str, Any]:
         return {"use_cases": {each.use_case: _status(each) for each in preparations}}
 
+    counts = Counts()
+    metrics = PreparationMetrics(preparations, counts, gate.refused if gate else {}, last)
+    add_metrics(app, PREPARATION, metrics.collect)
     keys = gate is not None and gate.ring is not None
     app.openapi = lambda: documented(app, keys=keys)  # type: ignore[method-assign]
-    return gate.around(app) if gate else app
+    return gate.around(Counted(app, counts)) if gate else Counted(app, counts)
 
 
 def _status(preparation: Preparation) -> dict[str, Any]:
@@ -129,9 +144,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--of", type=int, default=1, metavar="N")
     asked = parser.parse_args(arguments)
     try:
-        serve(Settings.load(), asked.use_cases, partition=asked.partition, of=asked.of)
+        settings = Settings.load()
+        logs.set_up(settings, "preparation")
+        serve(settings, asked.use_cases, partition=asked.partition, of=asked.of)
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return 1
     return 0
 

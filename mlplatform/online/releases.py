@@ -206,7 +206,7 @@ class Releases:
     def _problem(self, champions: ChampionStore, use_case: str, number: int, *, settled: bool) -> str:
         """Why what the history says is not in use, after having tried; empty if it is."""
         if not number:
-            return f"No champion of {use_case!r} was released yet. Run `mlplatform run {use_case}` first."
+            return _unreleased(use_case)
         failed, again_at = self._failed.get(use_case, (0, 0.0))
         if failed == number and self._clock() < again_at:
             return self.problems.get(use_case, "")
@@ -232,7 +232,8 @@ class Releases:
         asked_for = self._asked_for.get(release.use_case, {})
         loaded = self._loader.load(deployment, present, list(asked_for.values()))
         self._swap(release.use_case, loaded.deployed)
-        log.info("%s: release %d (%s) is in use", release.use_case, release.version, release.digest[:12])
+        about, told = (release.use_case, release.version, release.digest[:12]), {"use_case": release.use_case}
+        log.info("%s: release %d (%s) is in use", *about, extra=told)
         return " ".join(loaded.troubles)
 
     def _refresh(self, use_case: str, present: Deployed, *, settled: bool) -> str:
@@ -285,9 +286,14 @@ class Releases:
 
     def _tell(self, use_case: str, problem: str) -> None:
         if problem and problem != self.problems.get(use_case):
-            log.warning("%s: %s", use_case, problem)
+            level = logging.INFO if problem == _unreleased(use_case) else logging.WARNING
+            log.log(level, "%s: %s", use_case, problem, extra={"use_case": use_case})
         others = {name: text for name, text in self.problems.items() if name != use_case}
         self.problems = {**others, use_case: problem} if problem else others
+
+
+def _unreleased(use_case: str) -> str:
+    return f"No champion of {use_case!r} was released yet. Run `mlplatform run {use_case}` first."
 
 
 def _with_candidates(folder: Path) -> list[str]:

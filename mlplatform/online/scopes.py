@@ -23,6 +23,9 @@ RULES: tuple[tuple[str, tuple[str, ...], int], ...] = (
     # Any key: what a key's owner needs to use the service at all.
     ("/v1/status", ("GET", "HEAD"), _ANY),
     ("/metrics", ("GET", "HEAD"), _ANY),
+    # Figures and distributions of what was asked, no rows.
+    ("/status", ("GET", "HEAD"), _ANY),
+    ("/reports/", ("GET", "HEAD"), _ANY),
     ("/openapi.json", ("GET", "HEAD"), _ANY),
     ("/docs", ("GET", "HEAD"), _ANY),
     ("/v2", ("GET", "HEAD"), _SCORE),

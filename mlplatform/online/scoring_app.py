@@ -16,6 +16,8 @@ from mlplatform.online import inference
 from mlplatform.online.compression import unpacked
 from mlplatform.online.delivery.callbacks import Callbacks
 from mlplatform.online.inference import InferRequest
+from mlplatform.online.metrics import requests
+from mlplatform.online.metrics.requests import GONE, Counted, Counts
 from mlplatform.online.replies import (
     JSON_LENGTH,
     ASGIApp,
@@ -49,19 +51,27 @@ class ScoringApp:
         otherwise: ASGIApp,
         statistics: Statistics | None = None,
         callbacks: Callbacks | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        self._service, self._otherwise, self._callbacks = service, otherwise, callbacks
+        self.counts = Counts() if counts is None else counts
+        """Requests by route and status."""
+        self._service, self._otherwise, self._callbacks = service, Counted(otherwise, self.counts), callbacks
         self._statistics = statistics or Statistics()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         path: str = scope["path"] if scope["type"] == "http" else ""
         if path.startswith(_SCORE) or (path.startswith(_MODELS) and path.endswith(_INFER, len(_MODELS))):
-            await self._answer(path, scope, receive, send)
+            route, status = (requests.SCORE if path.startswith(_SCORE) else requests.INFER), 500
+            try:
+                status = await self._answer(path, scope, receive, send)
+            finally:
+                self.counts[route, status] += 1
         else:
             await self._otherwise(scope, receive, send)
 
-    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> int:
+        """The status that was answered; 499 where the caller went away."""
         json_length: int | None = None
         try:
             if scope["method"] != "POST":
@@ -69,21 +79,23 @@ class ScoringApp:
             if path.startswith(_SCORE):
                 body = await read_body(scope, receive, SCORE_CAP)
                 if body is None:
-                    return
+                    return GONE
                 use_case, query = path[len(_SCORE) :], scope.get("query_string", b"")
                 if query and (promise := await self._promised(use_case, query, body)) is not None:
                     await send_json(send, 202, promise)
-                    return
+                    return 202
                 answer = encode(await self._service.score_json(use_case, body, _version(query)))
             else:
                 body = await read_body(scope, receive, INFER_CAP)
                 if body is None:
-                    return
+                    return GONE
                 answer, json_length = await self._infer(path, scope, body)
         except RequestError as error:
             await send_json(send, error.status, error_body(error))
+            return error.status
         except MlplatformError as error:
             await send_json(send, 500, error_body(error))
+            return 500
         except Exception:
             await send_json(send, 500, encode({"error": "an internal error; the server's log has it"}))
             raise
@@ -92,6 +104,7 @@ class ScoringApp:
                 await send_json(send, 200, answer)
             else:
                 await send_tensors(send, answer, json_length)
+            return 200
 
     async def _promised(self, use_case: str, query: bytes, body: bytes) -> bytes | None:
         """The promise of an answer that is pushed; None where none is asked for."""

@@ -72,11 +72,17 @@ class ServedLog:
         return log
 
     def add(
-        self, types: Mapping[str, FactType], facts: Mapping[str, Any], row: list[float], answer: Answer
+        self,
+        types: Mapping[str, FactType],
+        facts: Mapping[str, Any],
+        row: list[float],
+        answer: Answer,
+        seconds: float = 0.0,
+        because: str = "",
     ) -> None:
-        """Keep an answer, what was asked (times as µs) and the encoded row; never waits."""
+        """Keep an answer, what was asked (times as µs), the encoded row, how it was served; never waits."""
         if len(self._waiting) < self._most:
-            self._waiting.append((types, facts, packed(row), answer))
+            self._waiting.append((types, facts, packed(row), answer, time.time(), seconds, because))
             self._added += 1
         else:
             self.lost += 1

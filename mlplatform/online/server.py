@@ -9,10 +9,12 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError
 from mlplatform.online.graceful import GracefulServer
@@ -49,8 +51,13 @@ def serve(settings: Settings, use_cases: Sequence[str] = ()) -> None:
         GracefulServer(config).run(sockets=[listening])
 
 
-def served_app(settings: Settings, use_cases: Sequence[str], worker: int = 1) -> "tuple[Releases, ASGIApp]":
-    """What one process serves, and the releases it does so from; `worker` is its number among several."""
+def served_app(
+    settings: Settings, use_cases: Sequence[str], worker: int = 1, metrics_file: Path | None = None
+) -> "tuple[Releases, ASGIApp]":
+    """What one process serves, and the releases it does so from.
+
+    `worker` is its number among several, `metrics_file` where it writes what it has counted for the others.
+    """
     # With more threads OpenMP's wait actively for each other, next to the thread that answers.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from mlplatform.online.batch_http import BatchScores
@@ -59,6 +66,7 @@ def served_app(settings: Settings, use_cases: Sequence[str], worker: int = 1) ->
     from mlplatform.online.http import application
     from mlplatform.online.releases import Releases
     from mlplatform.online.served_log import ServedLog
+    from mlplatform.online.spans import traced
     from mlplatform.online.splits import Splits
 
     releases = Releases.from_settings(settings, use_cases)
@@ -74,12 +82,14 @@ def served_app(settings: Settings, use_cases: Sequence[str], worker: int = 1) ->
         batch_scores=batch,
         delivery=Delivery.from_settings(settings),
         rpc_broker=settings.broker_url,
+        pages=settings.reports,
+        metrics_file=metrics_file,
     )
-    return releases, app
+    return releases, traced(app, settings, "scoring")
 
 
 def config_of(app: "ASGIApp") -> uvicorn.Config:
-    """How every service of ours is served; its own log, no access log, no header that names the server."""
+    """How every service of ours is served: no log of its own, no access log, nor a header that names it."""
     return uvicorn.Config(
         app,
         loop="uvloop",
@@ -87,6 +97,7 @@ def config_of(app: "ASGIApp") -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
+        log_config=None,
         log_level="warning",
         server_header=False,
         proxy_headers=False,
@@ -98,9 +109,11 @@ def config_of(app: "ASGIApp") -> uvicorn.Config:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the use cases named in the arguments; the exit code."""
     try:
-        serve(Settings.load(), sys.argv[1:] if arguments is None else arguments)
+        settings = Settings.load()
+        logs.set_up(settings, "scoring")
+        serve(settings, sys.argv[1:] if arguments is None else arguments)
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return 1
     return 0
 

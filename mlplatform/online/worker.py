@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
+from mlplatform.crosscutting import logs
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import MlplatformError
 from mlplatform.online.graceful import GracefulServer
@@ -90,9 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve on the socket that was inherited; the exit code."""
     options = _options(arguments)
     try:
-        releases, app = served_app(Settings.load(), options.use_cases, options.number)
+        settings = Settings.load()
+        logs.set_up(settings, "scoring", worker=options.number)
+        releases, app = served_app(settings, options.use_cases, options.number, options.metrics)
     except MlplatformError as error:
-        print(f"{error}\n{error.hint}", file=sys.stderr)
+        logs.complain(error)
         return 1
     if options.after is not None:
         load(releases, options.after.split(",") if options.after else [])
@@ -108,6 +112,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--listening", type=int, required=True, help="descriptor of the bound socket")
     parser.add_argument("--channel", type=int, required=True, help="descriptor of a socket to the parent")
+    parser.add_argument("--metrics", type=Path, help="file to write what was counted to")
     parser.add_argument("--after", help="use cases, with commas, that must be served first; may be empty")
     parser.add_argument("use_cases", nargs="*")
     return parser.parse_args(arguments)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from mlplatform.crosscutting.guard import signal_group
 from mlplatform.crosscutting.settings import Settings
@@ -26,6 +27,7 @@ class WorkerProcess:
     ----------
     listening : the bound socket it accepts from; stays open here as well.
     after : use cases it has to serve before it accepts a connection; None: it accepts at once.
+    metrics : file that it writes what it has counted to.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class WorkerProcess:
         number: int,
         listening: socket.socket,
         after: frozenset[str] | None,
+        metrics: Path,
     ) -> None:
+        self.metrics = metrics
         self.ready = False
         """Whether it accepts connections."""
         self.serving: frozenset[str] = frozenset()
@@ -44,6 +48,7 @@ class WorkerProcess:
         self._heard = b""
         command = [sys.executable, "-m", "mlplatform.online.worker", "--number", str(number)]
         places = ["--listening", str(listening.fileno()), "--channel", str(theirs.fileno())]
+        places += ["--metrics", str(metrics)]
         wanted = [] if after is None else [f"--after={','.join(sorted(after))}"]
         with theirs:
             self._process = subprocess.Popen(

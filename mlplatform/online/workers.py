@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
+from uuid import uuid4
 
 from mlplatform.crosscutting.guard import POLL_SECONDS
 from mlplatform.crosscutting.guarded import Guard, signals_handled
+from mlplatform.crosscutting.metrics import shared
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ServiceError
 from mlplatform.online.listening import bind_shared, listen
+from mlplatform.online.metrics.families import SCORING
 from mlplatform.online.pid_file import PidFile
 from mlplatform.online.worker_process import WorkerProcess
 
@@ -64,6 +67,8 @@ class Workers:
     def __init__(self, settings: Settings, use_cases: Sequence[str] = ()) -> None:
         self._settings, self._use_cases = settings, use_cases
         self._slots = [_Slot(number) for number in range(1, settings.workers + 1)]
+        self._metrics = settings.home / "metrics" / f"scoring-{settings.scoring_port}"
+        """Folder of what the workers have counted."""
         self._guard = Guard()
         self._stops, self._reload = 0, False
         self._reloading: Iterator[None] | None = None
@@ -78,6 +83,7 @@ class Workers:
         """
         with self._signals_counted(), PidFile(self._settings):
             try:
+                shared.begin(self._metrics)
                 self._start()
                 while not self._stops:
                     self._check()
@@ -185,12 +191,14 @@ class Workers:
 
     def _spawn(self, slot: _Slot, after: frozenset[str] | None) -> WorkerProcess:
         slot.listening = slot.listening or self._bind()
-        process = WorkerProcess(self._settings, self._use_cases, slot.number, slot.listening, after)
+        metrics = self._metrics / f"{slot.number}-{uuid4().hex}.json"
+        process = WorkerProcess(self._settings, self._use_cases, slot.number, slot.listening, after, metrics)
         self._guard.started(process.pid)
         return process
 
     def _bury(self, process: WorkerProcess) -> None:
         process.bury()
+        shared.bury(process.metrics, SCORING)
         self._guard.ended(process.pid)
 
     def _bind(self) -> socket.socket:

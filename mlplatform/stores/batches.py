@@ -132,7 +132,7 @@ def _rows(table: Table, batches: Sequence[Batch]) -> Write:
 
 def _rejected(batch: Batch) -> pl.DataFrame:
     named = {
-        "partition_key": _key(batch.manifest),
+        "partition_key": key_of(batch.manifest),
         "batch_id": batch.manifest.batch_id,
         "data_set": batch.manifest.data_set,
         "partition": batch.manifest.partition,
@@ -151,9 +151,12 @@ def after(batch: Batch, received_at: datetime) -> Batch:
 def _row(manifest: Manifest) -> dict[str, object]:
     row = msgspec.structs.asdict(manifest)
     del row["current"]
-    return {**row, "partition_key": _key(manifest)}
+    return {**row, "partition_key": key_of(manifest)}
 
 
-def _key(manifest: Manifest) -> str:
-    """A refused delivery has rows of its own, beside those of the same content accepted at another time."""
+def key_of(manifest: Manifest) -> str:
+    """The partition of a manifest.
+
+    A refused delivery has rows of its own, beside those of the same content accepted at another time.
+    """
     return f"{manifest.batch_id}{'.refused' if manifest.status == 'refused' else ''}"

@@ -1,8 +1,8 @@
 """The history of releases and of the aliases that move over them, on SQLite or PostgreSQL.
 
 Two append-only tables: what was released under which version, and which change made which version the
-champion, the canary or the shadow. It must not choose a champion and must not hold a model: a release names
-its candidate by digest. Nothing is ever changed or deleted.
+champion, the canary or the shadow; each row with its entry in the audit. It must not choose a champion and
+must not hold a model: a release names its candidate by digest. Nothing is ever changed or deleted.
 """
 
 import math
@@ -16,6 +16,7 @@ from mlplatform.errors import NotFound, StoreError
 from mlplatform.stages.deployment.alias import Action, Change, Deployment, check_change, deployed
 from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.deployment.release import Promotion, Release, number, same_service
+from mlplatform.stores import audit, audited
 from mlplatform.stores.relational import Database, UtcDateTime
 
 _METADATA = sa.MetaData()
@@ -62,6 +63,7 @@ class ChampionStore:
     def __init__(self, url: str) -> None:
         self._database = Database(url, "champion history")
         self._database.create([TABLE, CHANGES], append_only=True)
+        audit.create(self._database)
         self._database.run(lambda: self._database.numbered(self._adopt, "what was released before"))
 
     def promote(self, promotion: Promotion) -> Release:
@@ -179,10 +181,12 @@ class ChampionStore:
         if alike and not champion:
             return alike[-1]
         release = number(promotion, len(releases) + 1)
+        change = Change(**_promoted(release, len(changes) + 1)) if champion else None
         with self._database.engine.begin() as connection:
             connection.execute(sa.insert(TABLE).values(**_row(release)))
-            if champion:
-                connection.execute(sa.insert(CHANGES).values(**_promoted(release, len(changes) + 1)))
+            if change is not None:
+                connection.execute(sa.insert(CHANGES).values(**msgspec.structs.asdict(change)))
+            audit.append(connection, audited.released(release, releases, change, changes))
         return release
 
     def _change(
@@ -205,6 +209,7 @@ class ChampionStore:
         )
         with self._database.engine.begin() as connection:
             connection.execute(sa.insert(CHANGES).values(**msgspec.structs.asdict(change)))
+            audit.append(connection, [audited.changed(change, releases, changes)])
         return change
 
     def _read(self, use_case: str) -> tuple[tuple[Release, ...], tuple[Change, ...]]:

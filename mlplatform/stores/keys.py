@@ -6,7 +6,7 @@ that whoever reads a log later still learns whose key it was. It must not know H
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Flag
 from functools import reduce
@@ -18,12 +18,16 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from mlplatform.errors import ConfigurationError, NotFound, StoreError
+from mlplatform.stages.monitoring.audit import Event
+from mlplatform.stores import audit
 from mlplatform.stores.relational import Database, UtcDateTime
 
 _BYTES = 32
 _PREFIX = "mlp_"
 """So that a key is recognised where it should not be: in a log, in a repository."""
 _LONGEST = 100
+UNKNOWN = "unknown"
+"""Who revoked a key, where nobody says so."""
 
 
 class Scope(Flag):
@@ -84,9 +88,12 @@ class KeyStore:
         self._database = Database(url, "API keys")
         if self._database.create([_TABLE]):
             self._database.run(self._index)
+        audit.create(self._database)
 
-    def add(self, name: str, scopes: Iterable[str], made_by: str, now: datetime) -> tuple[str, Key]:
-        """Make a key; its secret, which nothing can tell again, and its row.
+    def add(
+        self, name: str, scopes: Iterable[str], made_by: str, now: datetime, why: str = ""
+    ) -> tuple[str, Key]:
+        """Make a key; its secret, which nothing can tell again, and its row. The audit is told `why`.
 
         Raises
         ------
@@ -98,8 +105,9 @@ class KeyStore:
         secret = _PREFIX + secrets.token_urlsafe(_BYTES)
         key = Key(_checked(name), digest_of(secret.encode()), scopes_of(scopes), now, made_by, None)
         row = key._asdict() | {"scopes": key.scopes.word}
+        made = _event(key, "made", made_by, why, now)
         try:
-            self._database.run(lambda: self._write(sa.insert(_TABLE).values(**row)))
+            self._database.run(lambda: self._write(sa.insert(_TABLE).values(**row), [made]))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 hint = f"Choose another name, or revoke the old one: mlplatform keys revoke {name}"
@@ -107,15 +115,23 @@ class KeyStore:
             raise
         return secret, key
 
-    def revoke(self, name: str, now: datetime) -> Key:
-        """End the key of that name; services refuse it within about a second. NotFound if none is in use."""
-        in_use = (_TABLE.c.name == name) & _TABLE.c.revoked_at.is_(None)
-        changed = self._database.run(
-            lambda: self._write(sa.update(_TABLE).where(in_use).values(revoked_at=now))
-        )
-        if not changed:
-            raise NotFound(f"no key {name!r} is in use.", hint="See `mlplatform keys list`.")
-        return next(key for key in reversed(self.all()) if key.name == name)
+    def revoke(self, name: str, now: datetime, *, by: str = "", why: str = "") -> Key:
+        """End the key of that name; services refuse it within about a second. The audit is told by whom.
+
+        Raises
+        ------
+        NotFound
+            if no key of that name is in use.
+        """
+        key = next((key for key in self.in_use() if key.name == name), None)
+        if key is not None:
+            revoked = key._replace(revoked_at=now)
+            still = (_TABLE.c.digest == key.digest) & _TABLE.c.revoked_at.is_(None)
+            end = sa.update(_TABLE).where(still).values(revoked_at=now)
+            event = _event(revoked, "revoked", by or UNKNOWN, why, now)
+            if self._database.run(lambda: self._write(end, [event])):
+                return revoked
+        raise NotFound(f"no key {name!r} is in use.", hint="See `mlplatform keys list`.")
 
     def all(self) -> list[Key]:
         """Every key, revoked ones too, the oldest first."""
@@ -137,9 +153,13 @@ class KeyStore:
 
         return self._database.run(work)
 
-    def _write(self, statement: sa.Insert | sa.Update) -> int:
+    def _write(self, statement: sa.Insert | sa.Update, events: Sequence[Event]) -> int:
+        """Change a row and record it, both or neither; how many rows that were."""
         with self._database.engine.begin() as connection:
-            return int(connection.execute(statement).rowcount)
+            changed = int(connection.execute(statement).rowcount)
+            if changed:
+                audit.append(connection, events)
+            return changed
 
     def _index(self) -> None:
         with self._database.engine.begin() as connection:
@@ -166,6 +186,25 @@ def scopes_of(words: Iterable[str]) -> Scope:
             hint="Give a key the least that its owner needs: --scope score",
         )
     return reduce(or_, (WORDS[word] for word in given))
+
+
+def _event(key: Key, what: str, who: str, why: str, at: datetime) -> Event:
+    """What the audit is told of a key: never the key."""
+    now = {"scopes": key.scopes.word.split(), "in_use": key.revoked_at is None}
+    return Event(
+        kind="key",
+        subject=key.name,
+        who=who,
+        why=why,
+        at=at,
+        details={
+            "action": what,
+            "digest": key.digest,
+            "before": None if key.revoked_at is None else {**now, "in_use": True},
+            "after": now,
+        },
+        id=f"key:{key.digest}:{what}",
+    )
 
 
 def _checked(name: str) -> str:

@@ -13,17 +13,28 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import polars as pl
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import NotFound, StoreError
-from mlplatform.stores.batches import BATCHES, Batch, Kept, Manifest, after, writes
+from mlplatform.stores.batches import BATCHES, Batch, Kept, Manifest, after, key_of, writes
 from mlplatform.stores.lake import Lake, Table, sync_path
 
 CHUNK = 1 << 20
 Step = Callable[[str], None]
+
+
+class Auditor(Protocol):
+    """Is told of commits: of each batch, and the id of the one it took the place of (empty: of none)."""
+
+    def before(self, use_case: str, commits: Sequence[tuple[Manifest, str]]) -> None:
+        """Manifests that are there are about to be overwritten."""
+
+    def after(self, use_case: str, commits: Sequence[tuple[Manifest, str]]) -> None:
+        """Batches were committed; it must not raise."""
 
 
 class RawStore:
@@ -35,6 +46,7 @@ class RawStore:
     lake : where manifests and typed rows are committed.
     step : told the name of each step before it is taken; tests stop the process there.
     sync : makes a new file or a changed folder durable.
+    audit : is told of every commit.
     """
 
     def __init__(
@@ -44,8 +56,10 @@ class RawStore:
         *,
         step: Step = lambda name: None,
         sync: Callable[[Path], None] = sync_path,
+        audit: Auditor | None = None,
     ) -> None:
         self._folder, self._lake, self._step, self._sync = Path(folder).absolute(), lake, step, sync
+        self._audit = audit
 
     @classmethod
     def from_settings(cls, settings: Settings, lake: Lake) -> "RawStore":
@@ -98,17 +112,24 @@ class RawStore:
             as `Lake.write_all`; nothing was changed.
         """
         served = self._served(use_case, batches)
-        new = []
+        new, commits = list[Batch](), list[tuple[Manifest, str]]()
         for batch in batches:
             before, received_at = served.get((batch.manifest.data_set, batch.manifest.partition), ("", None))
             if batch.manifest.status == "refused" or received_at is None:
                 new.append(batch)
             elif before != batch.manifest.batch_id:
                 new.append(after(batch, received_at))
+            else:
+                continue
+            commits.append((new[-1].manifest, "" if batch.manifest.status == "refused" else before))
         if new:
+            if self._audit is not None:
+                self._audit.before(use_case, self._overwritten(use_case, new))
             self._step("before the commit")
             self._lake.write_all(writes(use_case, new))
             self._step("after the commit")
+            if self._audit is not None:
+                self._audit.after(use_case, commits)
         return [batch.manifest for batch in new]
 
     def manifests(self, use_case: str, data_set: str | None = None) -> list[Manifest]:
@@ -134,6 +155,15 @@ class RawStore:
             )
             for row in rows.drop("partition_key").iter_rows(named=True)
         ]
+
+    def _overwritten(self, use_case: str, new: Sequence[Batch]) -> list[tuple[Manifest, str]]:
+        """Manifests that are there under the names of new ones: of content that was delivered before."""
+        table = Table(use_case, BATCHES)
+        if not self._lake.exists(table):
+            return []
+        rows = self._lake.read(table, partitions=[key_of(batch.manifest) for batch in new])
+        found = [msgspec.convert(row, Manifest) for row in rows.drop("partition_key").iter_rows(named=True)]
+        return [(manifest, "") for manifest in found]
 
     def _served(
         self, use_case: str, batches: Sequence[Batch]

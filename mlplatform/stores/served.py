@@ -28,12 +28,17 @@ OWN: dict[str, pl.DataType] = {
     "link": pl.String(),
     "late": pl.Boolean(),
     "features_age_s": pl.Float64(),
+    "answered_at": INSTANT,
+    "serving_ms": pl.Float64(),
+    "because": pl.String(),
     "vector": pl.List(pl.Float64()),
     KEY: pl.String(),
 }
-"""Columns beside the facts; `vector` is the encoded row in the order of the fitted feature set, empty where
-no model was asked."""
-_TOLD = tuple(name for name in OWN if name not in ("late", "vector", KEY))
+"""Columns beside the facts: `answered_at` is the clock's UTC time, `serving_ms` the time of the request until
+it was answered, `because` why an earlier link did not answer it; `vector` is the encoded row in the order of
+the fitted feature set, empty where no model was asked."""
+_BESIDE = ("late", "answered_at", "serving_ms", "because", "vector", KEY)
+_TOLD = tuple(name for name in OWN if name not in _BESIDE)
 """Those that are fields of an answer."""
 _KINDS: dict[FactType, pl.DataType] = {
     "string": pl.String(),
@@ -44,8 +49,9 @@ _KINDS: dict[FactType, pl.DataType] = {
 }
 
 Facts = Mapping[str, Any]
-Served = tuple[Mapping[str, FactType], Facts, bytes, Answer]
-"""The types of the facts, the facts (times as µs), the encoded row as `packed`, and the answer."""
+Served = tuple[Mapping[str, FactType], Facts, bytes, Answer, float, float, str]
+"""The types of the facts, the facts (times as µs), the encoded row as `packed`, the answer, when it was given
+(seconds since 1970), the seconds it took, and why an earlier link did not answer."""
 
 
 def column_of(fact: str) -> str:
@@ -57,18 +63,19 @@ def frame(answers: Sequence[Served], partition: str) -> pl.DataFrame:
     """Rows of answers that have the same types of facts."""
     types = answers[0][0]
     columns = [
-        pl.Series(column_of(name), [facts[name] for _, facts, _, _ in answers], _physical(kind)).cast(
-            _KINDS[kind]
-        )
+        pl.Series(column_of(name), [each[1][name] for each in answers], _physical(kind)).cast(_KINDS[kind])
         for name, kind in types.items()
     ]
-    said = [answer for _, _, _, answer in answers]
+    said = [each[3] for each in answers]
     own: dict[str, list[Any]] = {name: [getattr(answer, name) for answer in said] for name in _TOLD}
     own["late"] = [answer.late is True for answer in said]
+    own["serving_ms"] = [each[5] * 1000.0 for each in answers]
+    own["because"] = [each[6] for each in answers]
     own[KEY] = [partition] * len(answers)
-    own_columns = [pl.Series(name, own[name], OWN[name]) for name in OWN if name != "vector"]
-    vectors = _vectors([row for _, _, row, _ in answers])
-    return pl.DataFrame(columns).with_columns(*own_columns, vectors).select(*_order(types))
+    own_columns = [pl.Series(name, own[name], OWN[name]) for name in own]
+    at = pl.Series("answered_at", [int(each[4] * 1e6) for each in answers], pl.Int64).cast(INSTANT)
+    vectors = _vectors([each[2] for each in answers])
+    return pl.DataFrame(columns).with_columns(*own_columns, at, vectors).select(*_order(types))
 
 
 def _order(types: Mapping[str, FactType]) -> list[str]:

@@ -168,11 +168,10 @@ class TestJson:
     def test_validate(self, late_orders: Path, tmp_path: Path, mlplatform: Zygote) -> None:
         said = mlplatform.run("validate", "--json", home=tmp_path / "home", cwd=late_orders.parent)
         assert (said.returncode, said.stderr) == (0, "")
-        assert world.one_object(said.stdout) == {
-            "valid": True,
-            "use_cases": sorted([*project.use_cases(project.BUILT_IN), world.NAME]),
-            "problems": [],
-        }
+        told = world.one_object(said.stdout)
+        names = sorted([*project.use_cases(project.BUILT_IN), world.NAME])
+        assert sorted(told.pop("serving")) == names
+        assert told == {"valid": True, "use_cases": names, "problems": []}
         world.edit(late_orders / "defs.yaml", "title: Late", "titel: Late")
         said = mlplatform.run(
             "validate", world.NAME, "--json", home=tmp_path / "home", cwd=late_orders.parent
@@ -187,7 +186,8 @@ class TestJson:
 def test_the_installed_command_is_this_one(late_orders: Path, tmp_path: Path) -> None:
     """The console script in a process of its own, as everybody starts it."""
     said = world.cli("validate", world.NAME, home=tmp_path / "home", cwd=late_orders.parent)
-    assert (said.returncode, said.stdout, said.stderr) == (0, "late_orders: valid\n", "")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("late_orders: valid\n")
 
 
 @pytest.mark.slow

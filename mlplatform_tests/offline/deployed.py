@@ -108,7 +108,7 @@ class Platform:
     def tick(self, sensor: str) -> Tick:
         """Evaluate a sensor as the daemon does, its cursor kept from one time to the next."""
         made = self.defs.resolve_sensor_def(f"{self.declared.name}_{sensor}")
-        cursor, heard = self.cursors[sensor] or None, Heard()
+        cursor, heard = self.cursors.get(sensor) or None, Heard()
         with build_sensor_context(self.instance, cursor=cursor, definitions=self.defs) as context:
             context.log.addHandler(heard)
             found = made.evaluate_tick(context)

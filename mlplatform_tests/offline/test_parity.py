@@ -69,8 +69,10 @@ def next_float(value: float) -> float:
     return float(struct.unpack("d", struct.pack("q", bits + 1))[0])
 
 
-def test_every_cell_and_score_of_every_question_is_the_same(finished: Finished, mlplatform: Zygote) -> None:
-    said = verified(mlplatform, finished, finished.home, "--json")
+def test_every_cell_and_score_of_every_question_is_the_same(
+    finished: Finished, home: Path, mlplatform: Zygote
+) -> None:
+    said = verified(mlplatform, finished, home, "--json")
     assert said.returncode == 0, said.stderr
     result = world.one_object(said.stdout)
     assert (result["rows"], result["features"], result["cells"]) == (ORDERS, FEATURES, ORDERS * FEATURES)
@@ -81,8 +83,10 @@ def test_every_cell_and_score_of_every_question_is_the_same(finished: Finished, 
     assert result["seconds"] > 0
 
 
-def test_a_few_days_alone_get_what_they_get_within_the_whole(finished: Finished, mlplatform: Zygote) -> None:
-    said = verified(mlplatform, finished, finished.home, *WEEK)
+def test_a_few_days_alone_get_what_they_get_within_the_whole(
+    finished: Finished, home: Path, mlplatform: Zygote
+) -> None:
+    said = verified(mlplatform, finished, home, *WEEK)
     assert said.returncode == 0, said.stdout + said.stderr
     cells = 7 * world.ORDERS_A_DAY * FEATURES
     assert f"{cells:,}" in said.stdout

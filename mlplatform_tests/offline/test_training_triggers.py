@@ -147,12 +147,15 @@ class Deployment:
             found = defs.resolve_schedule_def(f"{world.NAME}_training").evaluate_tick(context)
         return found.run_requests[0] if found.run_requests else SkipReason(found.skip_message)
 
-    def drift(self, month: str, psi: dict[str, float | None]) -> None:
-        """A drift report of a month is stored."""
+    def drift(self, month: str, psi: dict[str, float | None], past: float = 0.0) -> None:
+        """A drift report of a month is stored; with `past`, beyond which one and a half times is drift."""
         rows = [{"feature": name, "psi": value, "partition_key": month} for name, value in psi.items()]
         with closing(Lake.from_settings(self.settings)) as lake:
             frame = pl.DataFrame(rows, schema_overrides={"psi": pl.Float64})
-            lake.write(self.declared.table("drift_report"), frame, [month])
+            if past:
+                drifted = pl.col("psi") > 1.5 * past
+                frame = frame.with_columns(past_psi=pl.lit(past), drifted=drifted)
+            lake.write(self.declared.table("drift_report"), frame, [month], evolve=True)
         self.has("drift_report", month)
 
 
@@ -375,6 +378,20 @@ class TestDrift:
         moved.drift("2025-04-01", {"a": 0.1, "b": 0.1})
         moved.drift("2025-03-01", {"a": 0.9, "b": 0.9})
         assert "In 2025-04" in moved.tick("drift").skipped
+
+    def test_against_the_past_only_what_goes_beyond_it_is_drift(self, moved: Deployment) -> None:
+        moved.edit("psi: 0.25", "against: past")
+        moved.drift("2025-03-01", {"a": 0.9, "b": 0.9})  # by a version that knew no past
+        assert moved.tick("drift").requests == []
+        moved.drift("2025-03-01", {"a": 0.9, "b": 0.9, "c": None}, past=0.8)
+        assert moved.tick("drift").requests == []
+        moved.drift("2025-03-01", {"a": 0.3, "b": 0.4, "c": 0.1}, past=0.15)
+        tick = moved.tick("drift")
+        assert tick.dates == ["2025-03-19"]
+        assert tick.reason == (
+            "up to 2025-03 2 of 3 features lie further from the reference than in any four weeks before, "
+            "most of all b, a"
+        )
 
     def test_where_nothing_new_can_be_learned_nothing_is(self, deployment: Deployment) -> None:
         deployment.has_features()

@@ -36,7 +36,7 @@ class Asking:
             json.dumps(facts_of(row)).encode() for row in trained.frame.tail(60).iter_rows(named=True)
         ]
 
-    def _log(self, types: Any, facts: Any, row: list[float], answer: Answer) -> None:
+    def _log(self, types: Any, facts: Any, row: list[float], answer: Answer, *how: Any) -> None:
         self.logged.append(answer)
 
     async def ask(self, row: int = 0, version: str | None = None) -> Answer:

@@ -13,6 +13,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
+from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.bus.contract import (
     BrokerAway,
     Bus,
@@ -137,8 +138,10 @@ class _Consumer(Generic[D]):
             self._sleep(self._backoff * 2 ** max(0, attempt - 1))
 
     def _try(self, received: Received[D]) -> Exception | None:
+        message = received.envelope
         try:
-            self._handle(received)
+            with tracing.within(message.traceparent, use_case=message.data.use_case):
+                self._handle(received)
         except BusClosed:
             raise
         except Exception as error:  # noqa: BLE001  (whatever it is, the message is put aside with it, not lost)
@@ -150,7 +153,8 @@ class _Consumer(Generic[D]):
     def _put_aside(self, received: Received[D], error: Exception, attempts: int) -> None:
         payload = msgspec.json.encode(received.envelope)
         use_case = received.envelope.data.use_case
-        self._dead_letter(received.sequence, payload, use_case, _reason(error), attempts)
+        with tracing.within(received.envelope.traceparent, use_case=use_case):
+            self._dead_letter(received.sequence, payload, use_case, _reason(error), attempts)
 
     def _unreadable(self, sequence: int, payload: bytes, error: BusError) -> None:
         self._dead_letter(sequence, payload, _use_case(payload), _reason(error), 0)

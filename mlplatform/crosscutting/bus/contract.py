@@ -13,6 +13,7 @@ from zlib import crc32
 
 import msgspec
 
+from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError
 
@@ -237,7 +238,10 @@ def envelope(
     traceparent: str | None = None,
     partitionkey: str | None = None,
 ) -> Envelope[D]:
-    """Message of a topic; `source` names who publishes it, `time` (default: now) is turned into UTC."""
+    """Message of a topic; `source` names who publishes it, `time` (default: now) is turned into UTC.
+
+    Without a `traceparent` it has that of the request, message or run it is made for, if there is one.
+    """
     return topic.envelope(
         id=id,
         source=source,
@@ -245,6 +249,6 @@ def envelope(
         time=(time or utc_now()).astimezone(UTC),
         data=data,
         subject=subject,
-        traceparent=traceparent,
+        traceparent=traceparent or tracing.known(),
         partitionkey=partitionkey,
     )

@@ -5,6 +5,7 @@ It must not publish.
 
 from mlplatform.crosscutting.bus.contract import Envelope, envelope, event_id
 from mlplatform.crosscutting.bus.topics import SCORING_COMPLETED, ScoringCompleted
+from mlplatform.crosscutting.tracing import of_run
 
 
 def scored(
@@ -20,4 +21,11 @@ def scored(
         run_id=run_id,
     )
     id = event_id(SCORING_COMPLETED.name, use_case, partition, run_id)
-    return envelope(SCORING_COMPLETED, data, id=id, source=f"mlplatform/{use_case}", subject=partition)
+    return envelope(
+        SCORING_COMPLETED,
+        data,
+        id=id,
+        source=f"mlplatform/{use_case}",
+        subject=partition,
+        traceparent=of_run(run_id),
+    )

@@ -132,6 +132,23 @@ class WebhookUndelivered(Event, frozen=True, kw_only=True):
     """Whether `original` was too large and is left out."""
 
 
+class AlertRaised(Event, frozen=True, kw_only=True):
+    """An alert was raised, became more severe, or is over; `use_case` is `platform` if it is of none."""
+
+    number: Annotated[int, msgspec.Meta(ge=1)]
+    """Counts the changes of all alerts from 1, without gaps."""
+    action: Literal["raised", "worsened", "cleared"]
+    kind: Text
+    subject: Text
+    severity: Literal["info", "warning", "critical"]
+    cause: Text
+    """One sentence that a person can read."""
+    remedy: Text
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    why: str = ""
+    """Why it is over."""
+
+
 SOURCE_DATA_AVAILABLE = Topic("source-data-available", SourceDataAvailable, Envelope[SourceDataAvailable])
 SOURCE_EVENT = Topic("source-event", SourceEvent, Envelope[SourceEvent])
 RAW_DATA_EXTRACTED = Topic("raw-data-extracted", RawDataExtracted, Envelope[RawDataExtracted])
@@ -144,6 +161,7 @@ SCORING_REQUESTED = Topic("scoring-requested", ScoringRequested, Envelope[Scorin
 SCORING_COMPLETED = Topic("scoring-completed", ScoringCompleted, Envelope[ScoringCompleted])
 DEAD_LETTER = Topic("dead-letter", DeadLetter, Envelope[DeadLetter])
 WEBHOOK_UNDELIVERED = Topic("webhook-undelivered", WebhookUndelivered, Envelope[WebhookUndelivered])
+ALERT_RAISED = Topic("alert-raised", AlertRaised, Envelope[AlertRaised])
 
 TOPICS: dict[str, Topic[Any]] = {
     topic.name: topic
@@ -158,6 +176,7 @@ TOPICS: dict[str, Topic[Any]] = {
         SCORING_COMPLETED,
         DEAD_LETTER,
         WEBHOOK_UNDELIVERED,
+        ALERT_RAISED,
     )
 }
 

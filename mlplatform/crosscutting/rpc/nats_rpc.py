@@ -6,11 +6,13 @@ It must not reconnect by itself: `Link` does for requests, `NatsServing` for eac
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.bus.contract import BrokerAway, BusClosed
 from mlplatform.crosscutting.bus.nats_link import Link
 from mlplatform.crosscutting.loop_thread import LoopThread
@@ -66,10 +68,13 @@ class NatsRpc:
         check_subject(subject)
         check_size("The request", body)
 
+        known = tracing.known()
+        headers = {tracing.HEADER: known} if known else None
+
         async def work(client: Client) -> Msg | NoResponder | NoReply:
             # Returned, since the link takes an error for a lost connection and would ask again.
             try:
-                return await client.request(subject, body, timeout=timeout)
+                return await client.request(subject, body, timeout=timeout, headers=headers)
             except nats.errors.NoRespondersError:
                 return NoResponder(subject)
             except nats.errors.TimeoutError:
@@ -95,7 +100,8 @@ class NatsRpc:
 
     async def _served(self, subject: str, queue: str, handler: Handler) -> NatsServing:
         async def answer(_: str, body: bytes) -> bytes:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, handler, body)
+            run = copy_context().run  # the handler works for whoever asked
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run, handler, body)
 
         serving = NatsServing(self._url, (subject,), queue, answer)
         serving.start()

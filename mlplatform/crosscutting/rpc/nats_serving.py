@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.rpc.contract import check_size
 from mlplatform.errors import BusError
 
@@ -139,6 +140,7 @@ class NatsServing:
 
     async def _answer(self, client: Client, message: Msg) -> None:
         body, said = b"", ""
+        tracing.asked((message.headers or {}).get(tracing.HEADER))
         try:
             body = await self._handler(message.subject, message.data)
             check_size("The reply", body)

@@ -1,5 +1,7 @@
 """Assets of monitoring: drift of the features, and scores against outcomes, month by month."""
 
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
@@ -16,13 +18,19 @@ from dagster import (
 from mlplatform.crosscutting.evidently_report import render
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline import partitions
-from mlplatform.offline.assets._shared import image, key, keys_of_run, stage_asset, table
+from mlplatform.offline.assets._shared import image, key, keys_of_run, lines, stage_asset, table
 from mlplatform.offline.assets.preparation import features_version
 from mlplatform.offline.assets.scoring import scores_version
 from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.io_manager import EVOLVE
 from mlplatform.offline.resources import LakeResource
-from mlplatform.stages.monitoring import drift, judged
+from mlplatform.stages.monitoring import drift, drift_null, judged
+from mlplatform.stages.monitoring.profiles import Profile, profile
 from mlplatform.stores.files import write_atomically
+from mlplatform.stores.lake import KEY, Lake
+
+_PAST = 12
+"""Windows of four weeks before the present one that say what is usual."""
 
 
 def drift_version(declared: Declared) -> str:
@@ -54,6 +62,7 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
         "monitoring",
         "drift_report",
         version=drift_version(declared),
+        metadata={EVOLVE: True},
         kinds={"evidently"},
         partitions_def=partitions.months(declared),
         deps=[AssetDep(key(declared, "features"), partition_mapping=TimeWindowPartitionMapping())],
@@ -64,12 +73,15 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
         lake, features = mlplatform_lake.lake(), declared.table("features")
         names = [*numerical, *categorical]
         reference = lake.read(features, columns=names, first=reference_days[0], last=reference_days[-1])
-        frames, pictures, pages = [], {}, {}
+        frames, pictures, pages, said = [], {}, {}, {}
         for month in keys_of_run(context):
             first, last = partitions.days_of_month(declared, month)
             current = lake.read(features, columns=names, first=first, last=last)
-            found = drift.compare(reference, current, numerical=numerical, categorical=categorical)
-            frames.append(_drift_frame(month, found))
+            profiles = profile(reference, numerical=numerical, categorical=categorical)
+            found = drift.drift(profiles, current)
+            usual = _against_past(declared, lake, profiles, names, last)
+            said[month] = drift_null.summary(usual).sentence
+            frames.append(_drift_frame(month, found, usual))
             pictures[month] = image(drift.picture(found, title=f"Drift by feature, {month[:7]}"))
             if config.drift.report:
                 pages[month] = _page(declared, settings, month, reference, current)
@@ -80,6 +92,7 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
             metadata={
                 f"drift by feature, {last_month[:7]}": pictures[last_month],
                 "most drifted": table(_most_drifted(frame.filter(partition_key=last_month))),
+                "against the past": lines([f"{month[:7]}: {text}" for month, text in said.items()]),
                 **{f"Evidently report {month[:7]}": page for month, page in pages.items()},
             },
         )
@@ -87,12 +100,27 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
     return drift_report
 
 
+def _against_past(
+    declared: Declared, lake: Lake, profiles: Sequence[Profile], names: list[str], last: str
+) -> tuple[drift_null.NullDrift, ...]:
+    """The four weeks up to a day, judged by how far those before them lie from the reference."""
+    end, days = date.fromisoformat(last), drift_null.LONGEST
+    first = end - timedelta(days=days * (_PAST + 1) - 1)
+    rows = lake.read(declared.table("features"), columns=[*names, KEY], first=str(first), last=last)
+    current, past = drift_null.cut(rows, end, days, _PAST)
+    return drift_null.against_past(profiles, current, past)
+
+
 def _most_drifted(frame: pl.DataFrame) -> pl.DataFrame:
-    shown = ["feature", "psi", "wasserstein", "jensen_shannon", "missing_reference", "missing_current"]
+    shown = ["feature", "psi", "past_psi", "drifted", "wasserstein", "jensen_shannon"]
+    shown += ["missing_reference", "missing_current"]
     return frame.sort("psi", descending=True, nulls_last=True).select(shown).head(20)
 
 
-def _drift_frame(month: str, found: tuple[drift.Drift, ...]) -> pl.DataFrame:
+def _drift_frame(
+    month: str, found: tuple[drift.Drift, ...], usual: tuple[drift_null.NullDrift, ...]
+) -> pl.DataFrame:
+    """The figures of a month; `past_psi` is the largest of the past, `drifted` whether this is beyond it."""
     schema = {
         "feature": pl.String,
         "kind": pl.String,
@@ -105,7 +133,12 @@ def _drift_frame(month: str, found: tuple[drift.Drift, ...]) -> pl.DataFrame:
         "jensen_shannon": pl.Float64,
     }
     rows = [{name: getattr(each, name) for name in schema} for each in found]
-    return pl.DataFrame(rows, schema=schema).with_columns(partition_key=pl.lit(month))
+    past = pl.DataFrame(
+        [{"past_psi": each.null_high, "drifted": each.drifted} for each in usual],
+        schema={"past_psi": pl.Float64, "drifted": pl.Boolean},
+    )
+    figures = pl.DataFrame(rows, schema=schema)
+    return pl.concat([figures, past], how="horizontal").with_columns(partition_key=pl.lit(month))
 
 
 def _page(

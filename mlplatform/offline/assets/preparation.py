@@ -23,6 +23,7 @@ from mlplatform.offline import leakage, partitions
 from mlplatform.offline.assets._condition import examined, shown, verdict
 from mlplatform.offline.assets._shared import IO, key, keys_of_run, stage_asset, table
 from mlplatform.offline.assets.ingestion import raw_version
+from mlplatform.offline.column_lineage import of_cleaned, of_features
 from mlplatform.offline.declared import Declared, canonical, needed_columns
 from mlplatform.offline.features_file import code_of
 from mlplatform.offline.io_manager import ALLOW_EMPTY
@@ -90,6 +91,9 @@ def _cleaned(declared: Declared, data_set: str) -> AssetsDefinition:
         seen = examined(declared, data_set, mlplatform_lake.lake(), raw, keys)
         rows = clean(seen.repaired.frame, *(reads[name] for name in config.reads))
         sample = table(rows.drop("partition_key", "batch_id", strict=False), most=5)
+        known = of_cleaned(declared, data_set, seen.repaired.frame, rows)
+        if known:
+            context.add_asset_metadata(known, partition_key=keys[-1] if keys else None)
         yield Output(rows, metadata={**shown(seen), "sample": sample})
         yield AssetCheckResult(check_name="condition", **verdict(seen))
 
@@ -132,6 +136,7 @@ def _features(declared: Declared) -> AssetsDefinition:
         rows = compute(feature_set, spine, tables).with_columns(spine["partition_key"])
         noted = mlplatform_lake.lake(), declared.name, feature_set, keys
         stored_features.forget(*noted)
+        context.add_asset_metadata(of_features(declared), partition_key=keys[-1])
         yield Output(rows, metadata={"feature set": feature_set.id, "features": len(feature_set.names)})
         stored_features.keep(*noted)
         found = leakage.look(declared, rows, tables)

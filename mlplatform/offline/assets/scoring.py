@@ -19,6 +19,7 @@ from mlplatform.errors import NotFound
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import key, keys_of_run, stage_asset, table
 from mlplatform.offline.assets.deployment import release_version
+from mlplatform.offline.column_lineage import of_scores
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.io_manager import written
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
@@ -73,6 +74,9 @@ def build(declared: Declared) -> list[AssetsDefinition]:
         scorer = Scorer.open(release, candidates, lake)
         score_days(scorer, lake, days, done=commits.append)
         rows = sum(sum(each.rows.values()) for each in commits)
+        columns = lake.read(declared.table(SCORES), partitions=[]).columns
+        lineage = of_scores(declared, scorer.questions.fitted.feature_set, columns)
+        context.add_asset_metadata(lineage, partition_key=days[-1])
         yield MaterializeResult(
             metadata={
                 "model": release.model,

@@ -3,7 +3,7 @@
 It must not import Dagster.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,10 @@ class NewFeatures(Section):
 class Drifted(Section):
     """Train when a drift report says that features are no longer what they were."""
 
+    against: Literal["reference", "past"] = "reference"
+    """What counts as drifted: a feature whose PSI against the reference reaches `psi`; or (past) one that in
+    the last four weeks lies half as far again from it as in any four weeks before: seasons are no drift then.
+    """
     psi: float = Field(default=0.25, gt=0)
     """From this population stability index on a feature counts as drifted."""
     share: float | None = Field(default=None, gt=0, le=1)

@@ -15,6 +15,7 @@ from mlplatform.offline.config.judging import (
     Slice,
 )
 from mlplatform.offline.config.models import Model, Selection, Split
+from mlplatform.offline.config.monitoring import Monitoring
 from mlplatform.offline.config.section import SafeName, Section
 from mlplatform.offline.config.serving import Serving, check_constant
 from mlplatform.offline.config.task import Label, Lists, Series
@@ -58,6 +59,8 @@ class UseCaseConfig(Section):
     """What starts a training by itself, and what of one is tried again."""
     serving: Serving = Serving()
     """How the versions of the use case are served; part of each release."""
+    monitoring: Monitoring = Monitoring()
+    """Outcomes of answers, and what takes a champion back by itself."""
     drift: Drift = Drift()
     references: list[Reference] = []
     """Shown beside the test figures at the end of `mlplatform run`."""

@@ -8,6 +8,7 @@ from dagster import ScheduleDefinition, SensorDefinition
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.sensors.alerts import alert_sensors
 from mlplatform.offline.sensors.arrivals import source_data_available
 from mlplatform.offline.sensors.deployments import deployment_changed
 from mlplatform.offline.sensors.join import features_due
@@ -17,6 +18,7 @@ from mlplatform.offline.sensors.notifier import (
     raw_data_extracted,
     scoring_completed,
 )
+from mlplatform.offline.sensors.observation import monitoring_due
 from mlplatform.offline.sensors.schedules import ingestion_schedules
 from mlplatform.offline.sensors.streams import streams_archived
 from mlplatform.offline.sensors.training import training_schedules, training_sensors
@@ -32,6 +34,8 @@ def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
         model_ready_for_deployment(declared, settings),
         scoring_completed(declared, settings),
         deployment_changed(declared, settings),
+        monitoring_due(declared, settings),
+        *alert_sensors(declared.name, settings),
         *streams_archived(declared, settings),
         *training_sensors(declared, settings),
     ]

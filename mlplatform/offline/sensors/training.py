@@ -140,7 +140,9 @@ def _on_change(declared: Declared) -> SensorDefinition:
 def drift_beyond(declared: Declared, settings: Settings, month: str, limit: Drifted) -> str:
     """What of a month's drift report is beyond a limit, in a sentence; empty if it is not."""
     with closing(Lake.from_settings(settings)) as lake:
-        report = lake.read(declared.table("drift_report"), columns=["feature", "psi"], partitions=[month])
+        report = lake.read(declared.table("drift_report"), partitions=[month])
+    if limit.against == "past":
+        return _beyond_past(report, month, limit)
     known = report.drop_nulls("psi")
     drifted = known.filter(pl.col("psi") >= limit.psi).sort("psi", descending=True)
     enough = limit.features if limit.features is not None else (limit.share or 0) * known.height
@@ -150,6 +152,21 @@ def drift_beyond(declared: Declared, settings: Settings, month: str, limit: Drif
     return (
         f"in {month[:7]} {drifted.height} of {known.height} features have a PSI of {limit.psi} or more, "
         f"most of all {worst}"
+    )
+
+
+def _beyond_past(report: pl.DataFrame, month: str, limit: Drifted) -> str:
+    if "drifted" not in report.columns:  # a report of a version before this one
+        return ""
+    known = report.drop_nulls("drifted")
+    drifted = known.filter("drifted").sort(pl.col("psi") / pl.col("past_psi"), descending=True)
+    enough = limit.features if limit.features is not None else (limit.share or 0) * known.height
+    if drifted.height < max(1, enough):
+        return ""
+    worst = ", ".join(drifted["feature"].head(3))
+    return (
+        f"up to {month[:7]} {drifted.height} of {known.height} features lie further from the reference than "
+        f"in any four weeks before, most of all {worst}"
     )
 
 

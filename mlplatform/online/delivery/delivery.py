@@ -44,8 +44,15 @@ class Delivery:
         """What tells both `first` and this of an answer, with as few calls as that takes."""
         keep, tell, channels = self.recent.keep, self.broadcast.tell, self.broadcast.channels
 
-        def served(types: Mapping[str, FactType], facts: Facts, row: list[float], answer: Answer) -> None:
-            first(types, facts, row, answer)
+        def served(
+            types: Mapping[str, FactType],
+            facts: Facts,
+            row: list[float],
+            answer: Answer,
+            seconds: float,
+            because: str,
+        ) -> None:
+            first(types, facts, row, answer, seconds, because)
             if answer.link != "shadow":  # which answers nobody
                 keep(answer.prediction_id, answer)
                 if channels:

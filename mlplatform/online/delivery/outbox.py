@@ -29,6 +29,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     use_case: str
     url: str
     body: bytes
+    traceparent: str | None = None
+    """Of the request that it is the answer to."""
 
 
 class Outbox:

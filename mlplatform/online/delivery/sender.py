@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from mlplatform.crosscutting import tracing
 from mlplatform.online.delivery.outbox import Kept
 from mlplatform.online.delivery.signature import Secret
 from mlplatform.online.delivery.targets import Target
@@ -73,6 +74,8 @@ class Sender:
 
     async def _post(self, message: Message) -> Failure | None:
         headers = self._secret.headers(message.kept.id, message.kept.body)
+        if message.kept.traceparent:
+            headers[tracing.HEADER] = message.kept.traceparent
         async with self._client.stream(
             "POST", message.target.url, content=message.kept.body, headers=headers
         ) as response:

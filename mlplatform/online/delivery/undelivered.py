@@ -48,6 +48,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     given_up_at: datetime
     body: str
+    traceparent: str | None = None
+    """Of the request that it is the answer to."""
     encoding: Literal["text", "base64"]
     """`text`, or `base64` where the body is no UTF-8."""
 
@@ -138,6 +140,7 @@ def letter(kept: Kept, reason: str, attempts: int) -> Letter:
         given_up_at=utc_now(),
         body=text,
         encoding=encoding,
+        traceparent=kept.traceparent,
     )
 
 
@@ -164,7 +167,14 @@ def _message(letter: Letter) -> Envelope[WebhookUndelivered]:
         encoding=letter.encoding,
         truncated=not fits,
     )
-    return envelope(WEBHOOK_UNDELIVERED, data, id=letter.key, source="/webhooks", time=letter.given_up_at)
+    return envelope(
+        WEBHOOK_UNDELIVERED,
+        data,
+        id=letter.key,
+        source="/webhooks",
+        time=letter.given_up_at,
+        traceparent=letter.traceparent,
+    )
 
 
 def _as_text(body: bytes) -> tuple[str, Literal["text", "base64"]]:

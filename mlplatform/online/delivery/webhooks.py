@@ -11,6 +11,7 @@ import threading
 from typing import Any
 from uuid import uuid4
 
+from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.loop_thread import LoopThread
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import RequestError, StoreError
@@ -136,7 +137,14 @@ class Webhooks:
             as `check`; then nothing is sent.
         """
         try:
-            kept = Kept(key=uuid4().hex, id=check_id(id), use_case=use_case, url=url, body=body)
+            kept = Kept(
+                key=uuid4().hex,
+                id=check_id(id),
+                use_case=use_case,
+                url=url,
+                body=body,
+                traceparent=tracing.known(),
+            )
             message = Message(self.check(url), kept)
             with self._lock:
                 self._admit(message)
@@ -268,20 +276,27 @@ class Webhooks:
                 self._stopped.append(letter(message.kept, reason, attempt))
             raise
         except Exception as error:  # noqa: BLE001  (a fault of ours: the message is kept all the same)
-            _LOG.exception("message %s cannot be sent", message.kept.id)
+            _LOG.exception("message %s cannot be sent", message.kept.id, extra=_about(message.kept))
             failure = Failure(f"{type(error).__name__}: {error}", again=False)
         return letter(message.kept, failure.reason, attempt)
 
     def _keep(self, letters: list[Letter]) -> None:
         self.undelivered += len(letters)
         for each in letters:
-            _LOG.warning("message %s of %s is undelivered: %s", each.id, each.use_case, each.reason)
+            said = (each.id, each.use_case, each.reason)
+            _LOG.warning("message %s of %s is undelivered: %s", *said, extra=_about(each))
         try:
             self._kept.keep(letters)
         except OSError:
             self.lost += len(letters)
             names = ", ".join(f"{each.id} to {each.url}" for each in letters)
             _LOG.exception("undelivered messages cannot be kept and are lost: %s", names)
+
+
+def _about(message: Kept | Letter) -> dict[str, Any]:
+    """What a log line tells of a message; the id of one that pushes a score is the prediction's."""
+    told = {"use_case": message.use_case, "traceparent": message.traceparent}
+    return told | ({} if message.id.startswith("batch-scores-") else {"prediction_id": message.id})
 
 
 def _busy(what: str) -> RequestError:

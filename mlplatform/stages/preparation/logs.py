@@ -89,6 +89,10 @@ class Shelves:
         self._shelves: dict[Any, list[Any]] = {}
         self.get = self._shelves.get
 
+    def __len__(self) -> int:
+        """Keys with a shelf."""
+        return len(self._shelves)
+
     def join(self, new: Callable[[], Droppable], reach_us: int) -> int:
         """Give a group of features, which looks back so far, its place on every shelf."""
         self._new.append(new)

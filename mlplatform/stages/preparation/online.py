@@ -63,6 +63,11 @@ class OnlineFeatures:
         self._sources = self._plan_sources()
         self._vector = self._compiled()
 
+    @property
+    def keys(self) -> int:
+        """Keys that something is remembered of, over all groupings."""
+        return sum(map(len, list(self._shelves.values())))
+
     def event(self, source: str, row: Facts) -> None:
         """Take one row of a source (its columns as declared; a row without its clock is no event).
 

@@ -50,7 +50,7 @@ class Service:
         self.asked: list[bytes] = []
         self.url = ""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._note = delivery.beside(lambda types, facts, row, answer: None)
+        self._note = delivery.beside(lambda *told: None)
         app = FastAPI(lifespan=self._lifespan)
         add_refusals(app)
         add_delivery(app, delivery, lambda: ["returns"])
@@ -83,7 +83,7 @@ class Service:
 
         async def give() -> None:
             for each in answers:
-                self._note({}, {}, [], each)
+                self._note({}, {}, [], each, 0.0, "")
 
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(give(), self._loop).result()

@@ -1,0 +1,1 @@
+"""Metrics: what is measured, its text, and several processes as one."""
