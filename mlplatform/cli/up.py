@@ -21,7 +21,6 @@ def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
     streams, prepared = _streams(), publish_all(settings, Path.cwd())
-    data_audit.catch_up(settings)
     specs = [
         *_broker(settings),
         *([ingestion_process(settings, streams)] if streams else []),
@@ -30,6 +29,7 @@ def up() -> None:
         batch_process(settings),
         scoring_process(settings),
     ]
+    data_audit.catch_up(settings)  # after the home was found to be one that can be written
 
     def opened() -> None:
         out.print(f"Dagster UI   {settings.ui_url}/asset-groups", markup=False)

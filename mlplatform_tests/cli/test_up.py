@@ -38,7 +38,9 @@ def test_everything_answers_and_ctrl_c_ends_everything(up: PlatformUp) -> None:
     assert up.ui in up.out.read_text()
     assert up.scoring in up.out.read_text()
 
-    assert not re.search("Traceback|error|warning", up.logs(), re.I)
+    # Dagster's retries of runs say so at their very first start, when there is nothing older.
+    logs = "\n".join(line for line in up.logs().splitlines() if "No cursor for event type" not in line)
+    assert not re.search("Traceback|error|warning", logs, re.I)
 
     started = up.processes()
     assert len(started) >= 5
