@@ -160,7 +160,7 @@ def _prepare_sqlite(engine: sa.Engine, url: sa.URL) -> None:
         except OSError as error:
             raise StoreError(
                 f"cannot make the folder of {url.database}: {error}.",
-                hint=f"Point {_SETTING} at a folder that may be written.",
+                hint=f"Point MLPLATFORM_HOME (or {_SETTING}) at a folder that may be written.",
             ) from error
 
     @sa.event.listens_for(engine, "connect")
