@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from mlplatform.offline import project
+from mlplatform.offline.assets import observation
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.plan import steps
 from mlplatform.stages.preparation.declarations import FeatureSet
@@ -93,9 +94,11 @@ def test_without_a_selection_there_is_no_ranking(tmp_path: Path, trained: Platfo
     with platform_with(tmp_path, "") as plain:
         keys = plain.defs.resolve_asset_graph().get_all_asset_keys()
         assert key(plain.declared, "ranking") not in keys
-        assert {asset for step in steps(plain.declared) for asset in step.assets} == set(keys)
+        by_itself = {key(plain.declared, name) for name in observation.NAMES}
+        planned = {asset for step in steps(plain.declared) for asset in step.assets}
+        assert planned == set(keys) - by_itself
     planned = {asset for step in steps(trained.declared) for asset in step.assets}
-    assert planned == set(keys) | {key(trained.declared, "ranking")}
+    assert planned == set(keys) - by_itself | {key(trained.declared, "ranking")}
 
 
 def versions(platform: Platform) -> dict[str, str]:

@@ -82,7 +82,8 @@ def invariants(home: Home) -> Found:
     trigger = declared.config.training.drift
     psi = trigger.psi if trigger else DRIFTED
     beyond = pl.col("psi") >= psi
-    if "drifted" in drift.columns and trigger is None:  # beyond what past windows were, which says more
+    if "drifted" in drift.columns and (trigger is None or trigger.against == "past"):
+        # Beyond what past windows were, which says more.
         beyond = pl.col("drifted").fill_null(value=False)
     moved = drift.filter(beyond).sort("psi", descending=True, nulls_last=True)
     said = (

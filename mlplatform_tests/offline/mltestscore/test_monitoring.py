@@ -48,7 +48,7 @@ def test_a_champion_that_no_training_followed_is_old(deployed: Deployed) -> None
 
 def test_drift_as_declared_decides(deployed: Deployed) -> None:
     assert deployed.found(monitoring.invariants).outcome == "held"
-    drifted = deployed.read("drift_report").with_columns(psi=pl.lit(0.4))
+    drifted = deployed.read("drift_report").with_columns(psi=pl.lit(0.4), drifted=pl.lit(True))
     deployed.write("drift_report", drifted, drifted["partition_key"][0])
     found = deployed.found(monitoring.invariants)
     assert found.outcome == "held"  # by whom it is not declared what much is, it is only said
