@@ -92,6 +92,7 @@ def orders(tmp_path: Path) -> Path:
     return make_use_case(tmp_path, short=True)
 
 
+@pytest.mark.slow
 def test_regression_on_shuffled_rows(orders: Path, tmp_path: Path) -> None:
     edit(orders / "defs.yaml", "test: 4d }", "test: 4d, shuffle_within: true }")
     edit(orders / "defs.yaml", LABEL, "  task: regression\n\n  label: { column: days_late }\n")

@@ -201,6 +201,7 @@ def test_a_launched_run_goes_on_by_itself(deployment: Deployment) -> None:
     assert deployment.lacking() == {"candidate_moody", "evaluation_moody", "champion", "package", "release"}
 
 
+@pytest.mark.slow
 def test_two_trainings_make_the_same_candidates(deployment: Deployment) -> None:
     deployment.train(*CANDIDATES)
     models = ("rate_table", "moody")
