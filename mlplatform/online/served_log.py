@@ -28,6 +28,8 @@ from mlplatform.stores.served import SERVED, Served, frame, packed
 _LOG = logging.getLogger(__name__)
 MOST_A_WRITE = 20_000
 """Answers of one transaction."""
+_RENEWED_AFTER = 10
+"""Writes after which the lake is opened anew: a connection keeps about 1 MB of each commit (measured)."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 
 WriteAll = Callable[[Sequence[Write]], None]
@@ -60,7 +62,7 @@ class ServedLog:
         self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._end: Callable[[], None] = lambda: None
-        self._added, self._done = 0, 0
+        self._added, self._done, self._commits = 0, 0, 0
         self._settling: deque[tuple[int, int, asyncio.Future[bool], asyncio.AbstractEventLoop]] = deque()
 
     @classmethod
@@ -175,6 +177,9 @@ class ServedLog:
             else:
                 self.written += len(batch)
                 self.trouble = ""
+                self._commits += 1
+                if self._commits % _RENEWED_AFTER == 0:
+                    self._end()  # the next write opens it again
                 return
 
 

@@ -4,7 +4,9 @@ import asyncio
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,14 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import StoreError
 from mlplatform.online.http import application
 from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
 from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.scoring.score import Answer
+from mlplatform.stores.lake import Lake as StoredLake
 from mlplatform.stores.lake import Table, Write
 from mlplatform_tests.online.test_agreement import infer, tensors
 from mlplatform_tests.online.world import FEATURES, USE_CASE, Trained, World, facts_of
@@ -216,3 +220,14 @@ def test_an_answer_that_waits_for_a_lake_that_refuses_is_no_answer(released: Wor
         assert refused.status_code == 503
         assert "the disk is full" in refused.json()["error"]
     assert log.lost == 1
+
+
+def test_a_lake_that_is_opened_anew_every_few_writes_has_every_answer(tmp_path: Path) -> None:
+    log = ServedLog.from_settings(Settings.load({"MLPLATFORM_HOME": str(tmp_path)}))
+    for number in range(25):
+        log.add({"shop": "string"}, {"shop": "a"}, [1.0], answer(number))
+        log.flush()
+    log.close()
+    assert (log.written, log.lost) == (25, 0)
+    with closing(StoredLake.from_settings(Settings.load({"MLPLATFORM_HOME": str(tmp_path)}))) as lake:
+        assert set(lake.read(TABLE)["prediction_id"]) == {str(number) for number in range(25)}
