@@ -12,14 +12,12 @@ from dagster import (
 
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.maintenance import maintain
-
-_OWNERS: dict[Settings, str] = {}
-"""Of each deployment, the use case that brings the job; Dagster refuses two of one name."""
+from mlplatform.offline.once import brings
 
 
 def maintenance(use_case: str, settings: Settings) -> tuple[list[JobDefinition], list[ScheduleDefinition]]:
     """Job and schedule, for the first use case of the deployment that is loaded; none for the others."""
-    if _OWNERS.setdefault(settings, use_case) != use_case:
+    if not brings(use_case, settings):
         return [], []
 
     @op(name="remove_left_over_files")

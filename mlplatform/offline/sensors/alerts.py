@@ -30,6 +30,7 @@ from mlplatform.crosscutting.clock import utc_now
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import BusError, ConfigurationError, StoreError
 from mlplatform.offline.alert_delivery import deliver
+from mlplatform.offline.once import brings
 from mlplatform.stores.alerts import AlertStore
 
 MOST = 200
@@ -37,13 +38,9 @@ MOST = 200
 RUN_LOST = "run-lost"
 
 
-_OWNERS: dict[Settings, str] = {}
-"""Of each deployment, the use case that brings its sensors; Dagster refuses two of one name."""
-
-
 def alert_sensors(use_case: str, settings: Settings) -> list[SensorDefinition]:
     """The sensors of a deployment, for the first use case that is loaded; none for the others."""
-    if _OWNERS.setdefault(settings, use_case) != use_case:
+    if not brings(use_case, settings):
         return []
     return [_topic(settings), _delivery(settings), _lost_runs(settings)]
 

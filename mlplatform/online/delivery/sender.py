@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import httpx
 
 from mlplatform.crosscutting import tracing
+from mlplatform.crosscutting.signature import Secret
 from mlplatform.online.delivery.outbox import Kept
-from mlplatform.online.delivery.signature import Secret
 from mlplatform.online.delivery.targets import Target
 
 _AGAIN = frozenset({408, 425, 429})

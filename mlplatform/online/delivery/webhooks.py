@@ -14,11 +14,11 @@ from uuid import uuid4
 from mlplatform.crosscutting import tracing
 from mlplatform.crosscutting.loop_thread import LoopThread
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.crosscutting.signature import Secret, check_id
 from mlplatform.errors import RequestError, StoreError
 from mlplatform.online.delivery.backoff import Backoff
 from mlplatform.online.delivery.outbox import Kept, Outbox
 from mlplatform.online.delivery.sender import Failure, Message, Sender
-from mlplatform.online.delivery.signature import Secret, check_id
 from mlplatform.online.delivery.targets import Target, Targets
 from mlplatform.online.delivery.undelivered import Letter, Undelivered, letter
 

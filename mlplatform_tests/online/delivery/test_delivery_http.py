@@ -17,12 +17,12 @@ import polars as pl
 import pytest
 from fastapi import FastAPI
 
+from mlplatform.crosscutting.signature import Secret, verify
 from mlplatform.errors import RequestError
 from mlplatform.online.delivery.broadcast import Broadcast
 from mlplatform.online.delivery.callbacks import callback_of, id_of
 from mlplatform.online.delivery.delivery import Delivery
 from mlplatform.online.delivery.delivery_http import CALLBACK, PROMISED, RecentFirst, add_delivery
-from mlplatform.online.delivery.signature import Secret, verify
 from mlplatform.online.delivery.targets import Targets
 from mlplatform.online.delivery.undelivered import Undelivered
 from mlplatform.online.delivery.webhooks import Webhooks

@@ -19,10 +19,10 @@ from mlplatform.crosscutting.bus import Bus, open_bus
 from mlplatform.crosscutting.bus.memory import MemoryBus
 from mlplatform.crosscutting.bus.topics import WEBHOOK_UNDELIVERED
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.crosscutting.signature import Secret, verify
 from mlplatform.errors import ConfigurationError, RequestError, StoreError
 from mlplatform.online.delivery.backoff import Backoff
 from mlplatform.online.delivery.outbox import Kept, Outbox
-from mlplatform.online.delivery.signature import Secret, verify
 from mlplatform.online.delivery.targets import Targets
 from mlplatform.online.delivery.undelivered import LARGEST_TOLD, Undelivered, letter, letters
 from mlplatform.online.delivery.webhooks import Webhooks

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlplatform.crosscutting.signature import ID, SIGNATURE, TIMESTAMP, Secret, check_id, verify
 from mlplatform.errors import ConfigurationError, RequestError
-from mlplatform.online.delivery.signature import ID, SIGNATURE, TIMESTAMP, Secret, check_id, verify
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"test": 2432232314}'
