@@ -3,6 +3,7 @@
 MlplatformError
 ├── ConfigurationError      a declaration (defs.yaml, features.py, settings) is wrong
 ├── SourceError             a source cannot deliver
+│   ├── SourceAway          it does not answer now; the same request may work later
 │   └── ContractError       what it delivered breaks the data contract
 │       └── DeliveryRefused a whole delivery is refused, for a named reason
 ├── StoreError              a store cannot be read or written
@@ -33,6 +34,10 @@ class ConfigurationError(MlplatformError):
 
 class SourceError(MlplatformError):
     """A source cannot deliver."""
+
+
+class SourceAway(SourceError):
+    """A source does not answer now; the same request may work later."""
 
 
 class ContractError(SourceError):

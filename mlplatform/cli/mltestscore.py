@@ -121,9 +121,12 @@ def _print(declared: Declared, found: Score) -> None:
             table.add_row(MARKS[evidence.outcome], f"{test.asks}\n[dim]{test.id}[/]", _found(evidence))
         wide.print(table)
     points = ", ".join(f"{section.name} {found.points[section.name]:g}" for section in SECTIONS)
-    weakest = f"the smallest of {points}"
-    out.print(f"[bold]ML Test Score of {declared.name}: {found.final:g}[/] of {OF_A_SECTION} ({weakest})")
+    smallest = f"the smallest of {points}"
+    out.print(f"[bold]ML Test Score of {declared.name}: {found.final:g}[/] of {OF_A_SECTION} ({smallest})")
     out.print(found.meaning, markup=False)
+    weakest = [section.title for section in SECTIONS if found.points[section.name] == found.final]
+    if found.final < OF_A_SECTION:
+        out.print(f"It rises with what → says under: {', '.join(weakest)}.", markup=False)
     err.print(
         "1: an automatic check holds; ½: done by hand or once, and written down; 0: it does not hold, or "
         "there is no result yet. Rubric: Breck et al. 2017, IEEE Big Data.",

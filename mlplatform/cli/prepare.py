@@ -12,6 +12,7 @@ from mlplatform.crosscutting.settings import Settings
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline import configuration_audit, project
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.trail import joined
 from mlplatform.online.streams import Streams, StreamSources, of_declaration, publish
 
 
@@ -57,9 +58,9 @@ def publish_all(settings: Settings, here: Path) -> list[str]:
 
 
 def streams_of(declared: Declared) -> Streams:
-    """What the services are told of a use case's streams."""
+    """What the services are told of a use case's streams, and of what cleaning joins."""
     told = {
         name: StreamSources(sources=dict(stream.sources), day_zone=stream.day_zone)
         for name, stream in declared.config.streams.items()
     }
-    return of_declaration(declared.name, told, declared.feature_set)
+    return of_declaration(declared.name, told, declared.feature_set, joined(declared))

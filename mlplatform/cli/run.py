@@ -25,7 +25,7 @@ def run(use_case: UseCaseName, json: Json = False) -> None:
     started = time.perf_counter()
     settings = Settings.load()
     declared = project.load(use_case_folder(use_case))
-    steps = _materialise(declared, settings)
+    steps = materialise(declared, settings)
     result: dict[str, Any] = {"use_case": declared.name, "task": declared.config.task, "steps": steps}
     result |= summary(declared, settings)
     if declared.config.example and result["champion"]:
@@ -46,9 +46,10 @@ def run(use_case: UseCaseName, json: Json = False) -> None:
         _print(result)
 
 
-def _materialise(declared: Declared, settings: Settings) -> list[dict[str, Any]]:
+def materialise(declared: Declared, settings: Settings) -> list[dict[str, Any]]:
+    """Everything of a use case that is missing, with progress shown; what was done, step by step."""
     from mlplatform.offline.plan import Step
-    from mlplatform.offline.run import run as materialise
+    from mlplatform.offline.run import run as materialise_all
 
     tasks: dict[str, Any] = {}
     with progress() as bar:
@@ -59,7 +60,7 @@ def _materialise(declared: Declared, settings: Settings) -> list[dict[str, Any]]
             shown = now.removeprefix(f"{declared.name}__")
             bar.update(tasks[step.title], completed=done, now=shown)
 
-        finished = materialise(declared, settings, told)
+        finished = materialise_all(declared, settings, told)
     return [_step(done.title, done.span, done.assets, done.seconds) for done in finished]
 
 

@@ -20,15 +20,7 @@ from mlplatform.stores import data_audit
 def up() -> None:
     """Start everything and keep it running; Ctrl-C ends it all."""
     settings = Settings.load()
-    streams, prepared = _streams(), publish_all(settings, Path.cwd())
-    specs = [
-        *_broker(settings),
-        *([ingestion_process(settings, streams)] if streams else []),
-        dagster_process(settings),
-        *([preparation_process(settings, prepared)] if prepared else []),
-        batch_process(settings),
-        scoring_process(settings),
-    ]
+    specs, streams = services(settings)
     data_audit.catch_up(settings)  # after the home was found to be one that can be written
 
     def opened() -> None:
@@ -44,6 +36,20 @@ def up() -> None:
         err.print(f"{name}: {event}", markup=False)
 
     Supervisor(specs, progress=told).run(on_ready=opened)
+
+
+def services(settings: Settings) -> tuple[list[ProcessSpec], list[str]]:
+    """Every process of a deployment, in the order of their start, and the event streams it takes."""
+    streams, prepared = _streams(), publish_all(settings, Path.cwd())
+    specs = [
+        *_broker(settings),
+        *([ingestion_process(settings, streams)] if streams else []),
+        dagster_process(settings),
+        *([preparation_process(settings, prepared)] if prepared else []),
+        batch_process(settings),
+        scoring_process(settings),
+    ]
+    return specs, streams
 
 
 def _broker(settings: Settings) -> list[ProcessSpec]:

@@ -1,7 +1,8 @@
-"""The one adapter to Evidently: drift of two frames as a report for people (HTML) and its figures (JSON).
+"""The one adapter to Evidently: drift of two frames as figures (JSON), and as a page for people (HTML).
 
-It must not decide anything: the figures that raise alarms are the stages' own. Evidently is imported at the
-first report, for that takes seconds; it may not call home, and it must not write to the user's terminal.
+The page is made of a snapshot, when somebody wants it: it is megabytes, and needs no rows. It must not decide
+anything: the figures that raise alarms are the stages' own. Evidently is imported at the first report, for
+that takes seconds; it may not call home, and it must not write to the user's terminal.
 """
 
 import os
@@ -29,17 +30,17 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True)
 class EvidentlyResult:
-    """A rendered report: `json` holds the figures (small), `html` one self-contained page (4 to 5 MB).
+    """A report: `json` holds the figures (a few kB), `snapshot` all that `page` makes a page of (1 MB).
 
     `left_out` names the columns without a single value on one side: Evidently has no answer for them.
     """
 
     json: str
-    html: str
+    snapshot: bytes
     left_out: tuple[str, ...] = ()
 
 
-def render(
+def report(
     reference: pl.DataFrame,
     current: pl.DataFrame,
     *,
@@ -47,7 +48,7 @@ def render(
     categorical: Sequence[str],
     seed: int = SEED,
 ) -> EvidentlyResult:
-    """Render Evidently's data-drift report: normed Wasserstein for numbers, Jensen-Shannon for categories.
+    """Evidently's data-drift report: normed Wasserstein for numbers, Jensen-Shannon for categories.
 
     Parameters
     ----------
@@ -72,8 +73,31 @@ def render(
         )
     with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        json, html = _report(then, now, numbers, texts)
-    return EvidentlyResult(json, html, left_out)
+        json, snapshot = _report(then, now, numbers, texts)
+    return EvidentlyResult(json, snapshot.encode(), left_out)
+
+
+def page(snapshot: bytes) -> str:
+    """One self-contained page (4 to 5 MB) of a report's snapshot.
+
+    Raises
+    ------
+    ConfigurationError
+        if the snapshot is damaged or of another version of Evidently, or Evidently cannot be imported.
+    """
+    _import()
+    from evidently.core.report import Snapshot
+
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            html: str = Snapshot.loads(snapshot.decode()).get_html_str(as_iframe=False)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(
+                f"this is no snapshot of the Evidently that is installed: {str(error)[:200]}.",
+                hint="Materialise the drift report again.",
+            ) from error
+    return html
 
 
 def _report(
@@ -86,7 +110,7 @@ def _report(
     )
     preset = presets.DataDriftPreset(num_method="wasserstein", cat_method="jensenshannon")
     snapshot = evidently.Report([preset], include_tests=False).run(current_data=now, reference_data=then)
-    return snapshot.json(), snapshot.get_html_str(as_iframe=False)
+    return snapshot.json(), snapshot.dumps()
 
 
 def _import() -> tuple[Any, Any]:

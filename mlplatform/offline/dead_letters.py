@@ -1,7 +1,8 @@
 """Dead letters: read from their topic, and sent again to the topic they came from.
 
-A letter that is sent again has an id made of its own and of how often it was, so that a handler and the
-broker count each time once. It must not send a letter a second time unless it is told to.
+What is sent again keeps its id, so that a consumer that had in fact handled it knows it; the broker, which
+drops an id that it has, is told that this repetition is meant. It must not send a letter a second time unless
+it is told to.
 """
 
 from base64 import b64decode
@@ -54,6 +55,6 @@ def redrive(
         original = msgspec.json.decode(payload, type=topic.envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BusError(f"letter {id} still cannot be read: {error}.", hint="Send it corrected.") from error
-    bus.publish(topic, msgspec.structs.replace(original, id=event_id("redrive", id, sent + 1)))
+    bus.publish(topic, original, again=event_id("redrive", id, sent + 1))
     redriven.note(id, sent + 1, utc_now(), who)
     return True

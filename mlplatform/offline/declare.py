@@ -7,6 +7,7 @@ import difflib
 import re
 from pathlib import Path
 
+from mlplatform.crosscutting.alerting.alert import PLATFORM
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.config import UseCaseConfig
 from mlplatform.offline.declared import Declared
@@ -263,5 +264,10 @@ def _name(folder: Path) -> str:
         raise ConfigurationError(
             f"the use case's folder is called {name!r}; allowed: lower-case letters, digits and underscores.",
             hint="Rename the folder; its name is the name of the use case.",
+        )
+    if name == PLATFORM:
+        raise ConfigurationError(
+            f"the use case's folder is called {name!r}; allowed: any other name.",
+            hint="Alerts and the health page of the whole deployment have this one: rename the folder.",
         )
     return name

@@ -19,6 +19,7 @@ from dagster import (
 
 from mlplatform.errors import ConfigurationError
 from mlplatform.offline.resources import LakeResource
+from mlplatform.offline.retries import stored
 from mlplatform.stores.lake import Lake, Table
 
 EVOLVE = "mlplatform/evolve"
@@ -64,10 +65,11 @@ class LakeIOManager(ConfigurableIOManager):
             )
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
         said = context.definition_metadata or {}
-        self.lake.lake().write(
-            table, obj, keys, evolve=bool(said.get(EVOLVE)), allow_empty=bool(said.get(ALLOW_EMPTY))
-        )
-        self._describe(context, table, obj, keys)
+        with stored(context):
+            self.lake.lake().write(
+                table, obj, keys, evolve=bool(said.get(EVOLVE)), allow_empty=bool(said.get(ALLOW_EMPTY))
+            )
+            self._describe(context, table, obj, keys)
 
     def load_input(self, context: InputContext) -> pl.DataFrame:
         """Read the upstream partitions of this run in one query; an unpartitioned upstream comes whole.
@@ -87,7 +89,8 @@ class LakeIOManager(ConfigurableIOManager):
             )
         columns = context.definition_metadata.get(COLUMNS)
         keys = list(context.asset_partition_keys) if context.has_asset_partitions else None
-        return self.lake.lake().read(table_of(context.asset_key), columns=columns, partitions=keys)
+        with stored(context):
+            return self.lake.lake().read(table_of(context.asset_key), columns=columns, partitions=keys)
 
     def _describe(
         self, context: OutputContext, table: Table, frame: pl.DataFrame, keys: Sequence[str] | None

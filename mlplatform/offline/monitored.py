@@ -12,18 +12,27 @@ import polars as pl
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.in_use import change_of, deployment_of
+from mlplatform.offline.monitored_distributions import distributions
+from mlplatform.offline.monitored_drift import drift_windows
+from mlplatform.offline.monitored_slices import slices
 from mlplatform.offline.observed import table_of
 from mlplatform.offline.verdict_step import VERDICTS
+from mlplatform.stages.deployment.release import Release
 from mlplatform.stages.monitoring import by_window, serving
 from mlplatform.stages.monitoring.serving import FALLBACKS
 from mlplatform.stages.monitoring.verdict import LOSSES
 from mlplatform.stores.alerts import AlertStore
+from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import KEY, Lake
 
 FIGURES = "serving_figures"
 MOST_DAYS = 90
 """Newest days that are shown one by one."""
+_OF_LAKE = (
+    *("versions", "days", "reasons", "calibration", "slices", "slices_left_out", "features", "scores"),
+    *("drift", "verdicts"),
+)
 
 
 def monitored(declared: Declared, settings: Settings) -> dict[str, Any]:
@@ -34,8 +43,10 @@ def monitored(declared: Declared, settings: Settings) -> dict[str, Any]:
     dict
         in_use; versions (by version: model, released, times served, fallbacks, late, serving_ms, scores,
         coverage, accuracy with intervals); days (by day and version); reasons (why earlier links did not
-        answer); calibration (of the champion); verdicts (the newest of each aspect); rollbacks (by
-        monitoring, with cause); alerts (open)
+        answer); calibration (of the champion); slices (of the champion's answers with outcomes, the largest
+        loss first) and slices_left_out (levels with too few rows); features (by version: those whose served
+        values lie farthest from its training) and scores (histograms); drift (windows that have a report);
+        verdicts (the newest of each aspect); rollbacks (by monitoring, with cause); alerts (open)
 
     Raises
     ------
@@ -43,12 +54,13 @@ def monitored(declared: Declared, settings: Settings) -> dict[str, Any]:
         if a store cannot be read.
     """
     found: dict[str, Any] = {"use_case": declared.name, "title": declared.config.title, "in_use": None}
-    champion, released = 0, dict[int, str]()
+    champion: Release | None = None
+    released = dict[int, str]()
     if settings.state_file_exists():
         with closing(ChampionStore(settings.state_url)) as store:
             present, changes = store.deployment(declared.name), store.changes(declared.name)
             released = {each.version: each.released_at.isoformat() for each in store.history(declared.name)}
-        champion = present.champion.version if present else 0
+        champion = present.champion if present else None
         found["in_use"] = deployment_of(present) if present else None
         found["rollbacks"] = [
             change_of(each)
@@ -61,9 +73,9 @@ def monitored(declared: Declared, settings: Settings) -> dict[str, Any]:
 
 
 def _of_lake(
-    declared: Declared, settings: Settings, champion: int, released: dict[int, str]
+    declared: Declared, settings: Settings, champion: Release | None, released: dict[int, str]
 ) -> dict[str, Any]:
-    empty: dict[str, Any] = {"versions": [], "days": [], "reasons": [], "calibration": [], "verdicts": []}
+    empty: dict[str, Any] = {name: [] for name in _OF_LAKE}
     if not settings.lake_catalog.exists():
         return empty
     with closing(Lake.from_settings(settings)) as lake:
@@ -73,12 +85,16 @@ def _of_lake(
         rows = lake.read(table)
         days = lake.read(figures) if lake.exists(figures) else pl.DataFrame()
         verdicts = lake.read(declared.table(VERDICTS)) if lake.exists(declared.table(VERDICTS)) else None
+        kept = distributions(declared, lake) | {"drift": drift_windows(declared, lake)}
+        sliced = slices(declared, lake, CandidateStore(settings.candidates), champion, rows)
     recent = days.filter(pl.col(KEY).is_in(sorted(set(days[KEY]))[-MOST_DAYS:])) if days.height else days
     return {
         "versions": _versions(declared, rows, released),
         "days": _plain(recent.rename({KEY: "day"}).sort("day", "version")) if recent.height else [],
         "reasons": _plain(serving.reasons(rows.with_columns(all=pl.lit("all")), "all").drop("all")),
-        "calibration": _calibration(declared, rows, champion),
+        "calibration": _calibration(declared, rows, champion.version if champion else 0),
+        **sliced,
+        **kept,
         "verdicts": [] if verdicts is None else _newest(verdicts),
     }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlplatform.errors import ConfigurationError, NotFound
 from mlplatform.offline import project
+from mlplatform.offline.declared import Declared
 
 
 def declared_reads(start: Path) -> Callable[[str], Mapping[str, tuple[str, ...]]]:
@@ -21,6 +22,11 @@ def declared_reads(start: Path) -> Callable[[str], Mapping[str, tuple[str, ...]]
             declared = project.load(project.find(use_case, start))
         except (ConfigurationError, NotFound):  # the score is traced all the same
             return {}
-        return {name: tuple(each.reads) for name, each in declared.config.data_sets.items() if each.reads}
+        return joined(declared)
 
     return reads
+
+
+def joined(declared: Declared) -> dict[str, tuple[str, ...]]:
+    """Data set → what its cleaning reads beside it; nothing of those that are cleaned alone."""
+    return {name: tuple(each.reads) for name, each in declared.config.data_sets.items() if each.reads}

@@ -39,9 +39,12 @@ from mlplatform.online.rpc import ScoringRpc
 from mlplatform.online.scoring_app import ScoringApp
 from mlplatform.online.served_log import ServedLog
 from mlplatform.online.service import ScoringService
+from mlplatform.online.serving_told import ServingTold
 from mlplatform.online.splits import Splits
 from mlplatform.online.splits_http import add_splits
 from mlplatform.online.statistics import Statistics
+from mlplatform.online.trace_http import add_trace
+from mlplatform.online.trails import Trails
 from mlplatform.online.version import Version
 
 _NAME = "mlplatform"
@@ -52,6 +55,7 @@ def application(
     *,
     poll_seconds: float = 1.0,
     served: ServedLog | None = None,
+    told: ServingTold | None = None,
     splits: Splits | None = None,
     worker: int = 0,
     gate: Gate | None = None,
@@ -60,22 +64,23 @@ def application(
     rpc_broker: str = "",
     metrics_file: Path | None = None,
     pages: Path | None = None,
+    trails: Trails | None = None,
 ) -> ASGIApp:
     """The whole service; its lifespan follows the champion history (0 seconds: whoever calls `poll` does).
 
-    With `served` every answer to facts is logged, from the start to the end of the lifespan; with `splits`
-    the stored questions can be divided; with `batch_scores` days can be scored in the background; with
-    `delivery` answers are looked up, streamed and pushed; `rpc_broker` is the URL of a broker over which
-    questions come too. `worker` is the number of this process, which its status names; `metrics_file` is
-    where it writes what it has counted, beside those of the others, so that each tells of all. `pages` is the
-    folder of status pages and reports.
+    With `served` every answer to facts is logged, from the start to the end of the lifespan, and with `told`
+    the bus hears of it; with `splits` the stored questions can be divided; with `batch_scores` days can be
+    scored in the background; with `delivery` answers are looked up, streamed and pushed; `rpc_broker` is the
+    URL of a broker over which questions come too. `worker` is the number of this process, which its status
+    names; `metrics_file` is where it writes what it has counted, beside those of the others, so that each
+    tells of all. `pages` is the folder of status pages and reports; with `trails` scores are traced.
     """
     on_served: OnServed | None = served.add if served else None
     if delivery is not None:
         on_served = delivery.beside(on_served or _unlogged)
     service = ScoringService(releases, on_served, served.settled if served else None)
     statistics, rpc = Statistics(), ScoringRpc(service, rpc_broker) if rpc_broker else None
-    beside, counts = _Beside(served, delivery, rpc), Counts()
+    beside, counts = _Beside(served, told, delivery, rpc), Counts()
     metrics = ScoringMetrics(service, counts, gate.refused if gate else {}, beside.status, worker)
     shared = SharedSamples(metrics_file, SCORING, metrics.collect) if metrics_file else None
     app = _app(service, poll_seconds, beside, worker, statistics, shared)
@@ -88,6 +93,8 @@ def application(
         add_batch_scores(app, batch_scores)
     if pages is not None:
         add_pages(app, pages)
+    if trails is not None:
+        add_trace(app, trails)
     otherwise: ASGIApp = app
     if delivery is not None:
         add_delivery(app, delivery, lambda: {*releases.known, *releases.current})
@@ -101,11 +108,12 @@ class _Beside:
     """What goes on beside the answers, from the start of the service to its end."""
 
     served: ServedLog | None
+    told: ServingTold | None
     delivery: Delivery | None
     rpc: ScoringRpc | None
 
     def start(self) -> None:
-        for part in (self.served, self.delivery, self.rpc):
+        for part in (self.told, self.served, self.delivery, self.rpc):
             if part is not None:
                 part.start()
 
@@ -120,9 +128,11 @@ class _Beside:
             await self.delivery.stop()
         if self.served is not None:
             await anyio.to_thread.run_sync(self.served.close)
+        if self.told is not None:  # after the log, whose last writes it tells of
+            await anyio.to_thread.run_sync(self.told.close)
 
     def status(self) -> dict[str, Any]:
-        parts = {"served": self.served, "delivery": self.delivery, "rpc": self.rpc}
+        parts = {"served": self.served, "told": self.told, "delivery": self.delivery, "rpc": self.rpc}
         return {name: part.status() for name, part in parts.items() if part is not None}
 
 

@@ -26,6 +26,8 @@ RULES: tuple[tuple[str, tuple[str, ...], int], ...] = (
     # Figures and distributions of what was asked, no rows.
     ("/status", ("GET", "HEAD"), _ANY),
     ("/reports/", ("GET", "HEAD"), _ANY),
+    # As /scores/: facts and features of single questions.
+    ("/trace", ("GET", "HEAD"), _SCORE),
     ("/openapi.json", ("GET", "HEAD"), _ANY),
     ("/docs", ("GET", "HEAD"), _ANY),
     ("/v2", ("GET", "HEAD"), _SCORE),

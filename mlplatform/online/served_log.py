@@ -33,6 +33,7 @@ _RENEWED_AFTER = 10
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 
 WriteAll = Callable[[Sequence[Write]], None]
+Told = Callable[[Sequence[Write], int], None]
 
 
 class ServedLog:
@@ -44,6 +45,7 @@ class ServedLog:
     most : answers kept in memory while the lake is slow or away.
     seconds : how long answers are gathered before they are written.
     patience : seconds after which answers that the lake refuses are given up.
+    told : called with what was committed and the number of lost answers; it must neither wait nor raise.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class ServedLog:
         most: int = 100_000,
         seconds: float = 10.0,
         patience: float = 300.0,
+        told: Told = lambda writes, lost: None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self.written, self.lost, self.trouble = 0, 0, ""
         self._write, self._most, self._seconds, self._patience = write, most, seconds, patience
-        self._clock = clock
+        self._told, self._clock = told, clock
         self._waiting: deque[Served] = deque()
         self._stop, self._hurry = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -66,10 +69,10 @@ class ServedLog:
         self._settling: deque[tuple[int, int, asyncio.Future[bool], asyncio.AbstractEventLoop]] = deque()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> "ServedLog":
+    def from_settings(cls, settings: Settings, told: Told = lambda writes, lost: None) -> "ServedLog":
         """The log of a deployment, on a lake of its own."""
         lake = Lake.from_settings(settings)
-        log = cls(lake.write_all)
+        log = cls(lake.write_all, told=told)
         log._end = lake.close
         return log
 
@@ -165,7 +168,8 @@ class ServedLog:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
         while True:
             try:
-                self._write(_writes(batch, partition))
+                writes = _writes(batch, partition)
+                self._write(writes)
             except MlplatformError as error:
                 self.trouble = sentence(error)
                 if self._stop.is_set() or time.monotonic() >= deadline:
@@ -177,6 +181,7 @@ class ServedLog:
             else:
                 self.written += len(batch)
                 self.trouble = ""
+                self._told(writes, self.lost)
                 self._commits += 1
                 if self._commits % _RENEWED_AFTER == 0:
                     self._end()  # the next write opens it again

@@ -66,16 +66,20 @@ def served_app(
     from mlplatform.online.http import application
     from mlplatform.online.releases import Releases
     from mlplatform.online.served_log import ServedLog
+    from mlplatform.online.serving_told import ServingTold
     from mlplatform.online.spans import traced
     from mlplatform.online.splits import Splits
+    from mlplatform.online.trails import Trails
 
     releases = Releases.from_settings(settings, use_cases)
-    served, splits = ServedLog.from_settings(settings), Splits.from_settings(settings)
+    told = ServingTold.from_settings(settings)
+    served, splits = ServedLog.from_settings(settings, told.tell), Splits.from_settings(settings)
     gate = Gate.from_settings(settings)
     batch = BatchScores(settings)
     app = application(
         releases,
         served=served,
+        told=told,
         splits=splits,
         worker=worker,
         gate=gate,
@@ -83,6 +87,7 @@ def served_app(
         delivery=Delivery.from_settings(settings),
         rpc_broker=settings.broker_url,
         pages=settings.reports,
+        trails=Trails(settings),
         metrics_file=metrics_file,
     )
     return releases, traced(app, settings, "scoring")

@@ -24,10 +24,12 @@ class StreamSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one use case: its streams that have sources, and the feature set that is declared."""
+    """Of one use case: its streams that have sources, the feature set that is declared, and its joins."""
 
     use_case: str
     streams: dict[str, StreamSources]
+    reads: dict[str, tuple[str, ...]] = {}
+    """Data set -> those that its cleaning reads beside it: what a trail names as joined."""
     feature_set: Any
     """The declaration as `FeatureSet.to_json` writes it."""
 
@@ -42,10 +44,16 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
         return FeatureSet.from_json(msgspec.json.encode(self.feature_set))
 
 
-def of_declaration(use_case: str, streams: dict[str, StreamSources], feature_set: FeatureSet) -> Streams:
+def of_declaration(
+    use_case: str,
+    streams: dict[str, StreamSources],
+    feature_set: FeatureSet,
+    reads: dict[str, tuple[str, ...]] | None = None,
+) -> Streams:
     """What is published of a use case; streams without sources are left out."""
     kept = {name: stream for name, stream in streams.items() if stream.sources}
-    return Streams(use_case=use_case, streams=kept, feature_set=msgspec.json.decode(feature_set.to_json()))
+    told = msgspec.json.decode(feature_set.to_json())
+    return Streams(use_case=use_case, streams=kept, feature_set=told, reads=reads or {})
 
 
 def publish(home: Path, streams: Streams) -> Path:

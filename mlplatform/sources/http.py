@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from mlplatform.errors import ConfigurationError, SourceError
+from mlplatform.errors import ConfigurationError, SourceAway, SourceError
 from mlplatform.sources._contract import WHOLE, Delivery, Part, Source, format_of
 from mlplatform.sources.files import PLACE
 
@@ -102,13 +102,14 @@ class _Download:
                 if answer.status_code in (404, 410):
                     return False
                 if answer.status_code != 200:
-                    raise SourceError(
+                    kind = SourceAway if _passes(answer.status_code) else SourceError
+                    raise kind(
                         f"{_shown(url)} answers {answer.status_code}.", hint="Check the URL and its rights."
                     )
                 self._save(answer, file, url)
                 return True
         except httpx.HTTPError as error:
-            raise SourceError(
+            raise SourceAway(
                 f"{_shown(url)} cannot be fetched: {str(error) or type(error).__name__}.",
                 hint="Is the server up? The run can be repeated; what was saved stays.",
             ) from error
@@ -128,7 +129,12 @@ class _Download:
                 out.write(chunk)
         told = answer.headers.get("content-length")
         if told is not None and "content-encoding" not in answer.headers and int(told) != length:
-            raise SourceError(f"{_shown(url)} ended after {length} of {told} bytes.", hint="Run again.")
+            raise SourceAway(f"{_shown(url)} ended after {length} of {told} bytes.", hint="Run again.")
+
+
+def _passes(status: int) -> bool:
+    """Whether the server says that it cannot now: too early, too many, or an error of its own."""
+    return status >= 500 or status in (408, 425, 429)
 
 
 def _shown(url: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 _METADATA = sa.MetaData()
 TABLE = sa.Table(
@@ -42,17 +42,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last attempt failed, or the last change that was given up."""
 
 
-class AlertDeliveries:
-    """The targets' progress at a SQLAlchemy URL; opening it creates the table.
+class AlertDeliveries(StateStore):
+    """The targets' progress; see `StateStore`."""
 
-    Raises
-    ------
-    ConfigurationError, StoreError
-        as `AlertStore`; StoreError also from every method.
-    """
+    what = "delivery of alerts"
 
-    def __init__(self, state_url: str) -> None:
-        self._database = Database(state_url, "delivery of alerts")
+    def _make(self) -> None:
         self._database.create([TABLE])
 
     def of(self, target: str) -> Progress:
@@ -87,10 +82,6 @@ class AlertDeliveries:
     def postpone(self, seen: Progress, until: datetime, trouble: str) -> None:
         """The attempt failed; the next one is due then."""
         self._swap(seen, msgspec.structs.replace(seen, next_at=until, trouble=trouble))
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._database.close()
 
     def _swap(self, seen: Progress, after: Progress) -> bool:
         """Write `after` where the table still has what was seen."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from mlplatform.crosscutting.alerting.alert import Alert, AlertChange, OpenAlert
 from mlplatform.crosscutting.clock import utc_now
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 T = TypeVar("T")
 
@@ -58,21 +58,15 @@ OPEN = sa.Table(
 )
 
 
-class AlertStore:
-    """Alerts at a SQLAlchemy URL; opening it creates the tables (and SQLite's folder).
+class AlertStore(StateStore):
+    """Alerts of a deployment; see `StateStore`.
 
     Safe against other processes that raise and clear at the same time.
-
-    Raises
-    ------
-    ConfigurationError
-        if the URL is none, or no driver for it is installed.
-    StoreError
-        if the database cannot be reached; so does every method.
     """
 
-    def __init__(self, state_url: str) -> None:
-        self._database = Database(state_url, "alerts")
+    what = "alerts"
+
+    def _make(self) -> None:
         self._database.create([CHANGES], append_only=True)
         self._database.create([OPEN])
 
@@ -117,10 +111,6 @@ class AlertStore:
         """Number of the newest change; 0 if there is none. Cheap, to be asked often."""
         rows = self._all(sa.select(sa.func.max(CHANGES.c.number).label("newest")))
         return int(rows[0]["newest"] or 0)
-
-    def close(self) -> None:
-        """Give the connections back; the store can still be used and will open new ones."""
-        self._database.close()
 
     def _raise(self, alert: Alert) -> bool:
         with self._database.engine.begin() as connection:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.stages.monitoring.audit import START, Entry, Event, Verdict, check_anchor, seal, verify
-from mlplatform.stores.relational import Database
+from mlplatform.stores.relational import Database, StateStore
 
 TABLE = sa.Table(
     "audit_log",
@@ -39,19 +39,12 @@ _A_LOOK = 500
 """Ids looked up by one statement."""
 
 
-class AuditLog:
-    """The audit at a SQLAlchemy URL; opening it creates the table (and SQLite's folder).
+class AuditLog(StateStore):
+    """The audit of a deployment; see `StateStore`."""
 
-    Raises
-    ------
-    ConfigurationError
-        if the URL is none, or no driver for it is installed.
-    StoreError
-        if the database cannot be reached.
-    """
+    what = "audit"
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url, "audit")
+    def _make(self) -> None:
         if self._database.engine.dialect.name == "sqlite":
             sa.event.listen(self._database.engine, "connect", _as_it_is)
         create(self._database)
@@ -141,10 +134,6 @@ class AuditLog:
         """
         check_anchor(anchor)
         return self._database.run(lambda: verify(self._all(), anchor))
-
-    def close(self) -> None:
-        """Give the connections back; the audit can still be used and will open new ones."""
-        self._database.close()
 
     def _all(self) -> Iterator[Entry]:
         after: int | None = None

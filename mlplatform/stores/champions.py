@@ -17,7 +17,7 @@ from mlplatform.stages.deployment.alias import Action, Change, Deployment, check
 from mlplatform.stages.deployment.policy import Policy
 from mlplatform.stages.deployment.release import Promotion, Release, number, same_service
 from mlplatform.stores import audit, audited
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 _METADATA = sa.MetaData()
 TABLE = sa.Table(
@@ -49,19 +49,12 @@ CHANGES = sa.Table(
 )
 
 
-class ChampionStore:
-    """Releases and aliases at a SQLAlchemy URL; opening it creates the tables (and SQLite's folder).
+class ChampionStore(StateStore):
+    """Releases and aliases of a deployment; see `StateStore`."""
 
-    Raises
-    ------
-    ConfigurationError
-        if the URL is none, or no driver for it is installed.
-    StoreError
-        if the database cannot be reached.
-    """
+    what = "champion history"
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url, "champion history")
+    def _make(self) -> None:
         self._database.create([TABLE, CHANGES], append_only=True)
         audit.create(self._database)
         self._database.run(lambda: self._database.numbered(self._adopt, "what was released before"))
@@ -161,10 +154,6 @@ class ChampionStore:
                 f"{use_case!r} has no version {version}.", hint=f"See `mlplatform history {use_case}`."
             )
         return found[0]
-
-    def close(self) -> None:
-        """Give the connections back; the store can still be used and will open new ones."""
-        self._database.close()
 
     def _append(self, promotion: Promotion, *, champion: bool) -> Release:
         return self._database.run(

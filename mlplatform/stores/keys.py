@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from mlplatform.errors import ConfigurationError, NotFound, StoreError
 from mlplatform.stages.monitoring.audit import Event
 from mlplatform.stores import audit
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 _BYTES = 32
 _PREFIX = "mlp_"
@@ -73,19 +73,12 @@ _ONE_OF_A_NAME = (
 )
 
 
-class KeyStore:
-    """The API keys at a SQLAlchemy URL; opening it creates the table (and SQLite's folder).
+class KeyStore(StateStore):
+    """The API keys of a deployment; see `StateStore`."""
 
-    Raises
-    ------
-    ConfigurationError
-        if the URL is none, or no driver for it is installed.
-    StoreError
-        if the database cannot be reached.
-    """
+    what = "API keys"
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url, "API keys")
+    def _make(self) -> None:
         if self._database.create([_TABLE]):
             self._database.run(self._index)
         audit.create(self._database)
@@ -140,10 +133,6 @@ class KeyStore:
     def in_use(self) -> list[Key]:
         """The keys that are good for something now."""
         return self._read(sa.select(_TABLE).where(_TABLE.c.revoked_at.is_(None)))
-
-    def close(self) -> None:
-        """Give the connections back; the store can still be used and will open new ones."""
-        self._database.close()
 
     def _read(self, query: sa.Select[tuple[object, ...]]) -> list[Key]:
         def work() -> list[Key]:

@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from mlplatform.errors import StoreError
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 PARITY, STALENESS, REPRODUCED = "online_parity", "staleness", "training_reproduced"
 """Kept by `mlplatform verify parity`, `mlplatform retrain` and `mlplatform verify training`."""
@@ -43,19 +43,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, Any] = {}
 
 
-class ProofStore:
-    """The proofs at a SQLAlchemy URL; opening it creates the table (and SQLite's folder).
+class ProofStore(StateStore):
+    """The proofs of a deployment; see `StateStore`."""
 
-    Raises
-    ------
-    ConfigurationError
-        if the URL is none, or no driver for it is installed.
-    StoreError
-        if the database cannot be reached.
-    """
+    what = "proofs"
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url, "proofs")
+    def _make(self) -> None:
         self._database.create([TABLE], append_only=True)
 
     def add(self, proof: Proof) -> None:
@@ -91,10 +84,6 @@ class ProofStore:
             return tuple(Proof(**{k: v for k, v in row.items() if k != "number"}) for row in rows)
 
         return self._database.run(ask)
-
-    def close(self) -> None:
-        """Give the connections back; the store can still be used and will open new ones."""
-        self._database.close()
 
     def _insert(self, row: dict[str, Any]) -> None:
         newest = sa.select(sa.func.max(TABLE.c.number)).where(TABLE.c.use_case == row["use_case"])

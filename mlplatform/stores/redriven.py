@@ -4,7 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from mlplatform.stores.relational import Database, UtcDateTime
+from mlplatform.stores.relational import StateStore, UtcDateTime
 
 TABLE = sa.Table(
     "redriven_letters",
@@ -16,11 +16,12 @@ TABLE = sa.Table(
 )
 
 
-class Redriven:
-    """At a SQLAlchemy URL; raises ConfigurationError or StoreError as `AlertStore`."""
+class Redriven(StateStore):
+    """The letters that were sent again; see `StateStore`."""
 
-    def __init__(self, state_url: str) -> None:
-        self._database = Database(state_url, "redriven dead letters")
+    what = "redriven dead letters"
+
+    def _make(self) -> None:
         self._database.create([TABLE], append_only=True)
 
     def counts(self) -> dict[str, int]:
@@ -47,7 +48,3 @@ class Redriven:
                 return
 
         self._database.run(write)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._database.close()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
@@ -107,6 +107,37 @@ class Database:
                     for statement in _append_only(table.name, self.engine.dialect.name):
                         connection.exec_driver_sql(statement)
         return [table.name for table in missing]
+
+
+class StateStore:
+    """A store in the small relational state; opening it makes what is not there yet (and SQLite's folder).
+
+    Parameters
+    ----------
+    url : SQLAlchemy URL.
+
+    Raises
+    ------
+    ConfigurationError
+        if the URL is none, or no driver for it is installed.
+    StoreError
+        if the database cannot be reached; so does every method.
+    """
+
+    what: ClassVar[str]
+    """What it holds, as errors name it."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url, self.what)
+        self._make()
+
+    def _make(self) -> None:
+        """Make the tables that are not there yet."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the connections back; the store can still be used and will open new ones."""
+        self._database.close()
 
 
 def _add_columns(connection: sa.Connection, table: sa.Table) -> None:

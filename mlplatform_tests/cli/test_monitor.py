@@ -3,6 +3,8 @@
 from mlplatform_tests.conftest import Finished
 from mlplatform_tests.small import world
 
+MORE = ("slices", "slices_left_out", "features", "scores", "drift")
+
 
 def test_before_anything_was_asked(finished: Finished) -> None:
     said = world.cli("monitor", world.NAME, home=finished.home, cwd=finished.project)
@@ -12,5 +14,5 @@ def test_before_anything_was_asked(finished: Finished) -> None:
         world.cli("monitor", world.NAME, "--json", home=finished.home, cwd=finished.project).stdout
     )
     assert (told["use_case"], told["in_use"]["champion"]["version"]) == (world.NAME, 1)
-    for name in ("versions", "days", "reasons", "calibration", "verdicts", "rollbacks", "alerts"):
+    for name in ("versions", "days", "reasons", "calibration", "verdicts", "rollbacks", "alerts", *MORE):
         assert told[name] == []

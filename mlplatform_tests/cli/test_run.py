@@ -1,6 +1,8 @@
 """`mlplatform run` on a small use case, what the other commands then say, and their one JSON object."""
 
 import json
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -126,6 +128,14 @@ class TestJson:
         for key in ("champion", "metrics", "partitions", "rows"):
             assert mine[key] == first[key]
         assert told["use_cases"]["flight_delay"]["champion"] is None
+        assert told["health"]["state"] == "problem"  # no service runs
+        states = {part["name"]: part["state"] for part in told["health"]["parts"]}
+        assert (states["scoring"], states["runs"], states["webhooks"]) == ("problem", "ok", "ok")
+
+    def test_status_that_checks(self, tmp_path: Path, mlplatform: Zygote) -> None:
+        said = mlplatform.run("status", "--check", home=tmp_path / "home", cwd=tmp_path)
+        assert (said.returncode, said.stderr) == (1, "")
+        assert " problem  Dagster daemons  never ran here" in said.stdout
 
     def test_status_of_nothing(self, tmp_path: Path, mlplatform: Zygote) -> None:
         said = mlplatform.run("status", "--json", home=tmp_path / "home", cwd=tmp_path)
@@ -216,5 +226,14 @@ def test_reports_for_people_are_written_when_they_are_declared(late_orders: Path
     said = world.cli("run", world.NAME, "--json", home=tmp_path / "home", cwd=late_orders.parent)
     assert said.returncode == 0, said.stderr
     reports = Path(world.one_object(said.stdout)["places"]["reports"])
-    assert sorted(file.name for file in reports.iterdir()) == ["drift-2025-04.html", "drift-2025-04.json"]
-    assert "<html" in (reports / "drift-2025-04.html").read_text()[:2000].lower()
+    names = ["drift-2025-04-08-to-2025-04-18", "drift-2025-04-19-to-2025-04-29"]
+    kinds = (".json", ".snapshot.gz")
+    assert sorted(file.name for file in reports.iterdir()) == [f"{n}{kind}" for n in names for kind in kinds]
+    told = json.loads((reports / f"{names[0]}.json").read_text())
+    assert (told["first"], told["last"], len(told["figures"])) == ("2025-04-08", "2025-04-18", 11)
+    columns = {metric["config"].get("column") for metric in told["evidently"]["metrics"]}
+    assert columns >= {"weight", "warehouse"}
+    page, snapshot = tmp_path / "page.html", reports / f"{names[0]}.snapshot.gz"
+    making = [sys.executable, "-m", "mlplatform.online.report_page", str(snapshot), str(page)]
+    subprocess.run(making, check=True, timeout=300)
+    assert "<html" in page.read_text()[:2000].lower()

@@ -109,6 +109,18 @@ def test_an_id_is_stored_once_and_the_first_message_stays(bus: Bus) -> None:
     assert partitions(bus.read(SOURCE_DATA_AVAILABLE, first - 1, 10)) == ["first", "between"]
 
 
+def test_a_repetition_that_is_meant_is_stored_under_the_same_id_each_once(bus: Bus) -> None:
+    sent = message("once more", id=f"meant-{next(_numbers)}")
+    first = bus.publish(SOURCE_DATA_AVAILABLE, sent)
+    second, same = (bus.publish(SOURCE_DATA_AVAILABLE, sent, again="redrive-1") for _ in range(2))
+    third = bus.publish(SOURCE_DATA_AVAILABLE, sent, again="redrive-2")
+    assert first < second == same < third
+    assert bus.publish(SOURCE_DATA_AVAILABLE, sent) == first
+    assert bus.read(SOURCE_DATA_AVAILABLE, first - 1, 10) == [
+        Received(sequence, sent) for sequence in (first, second, third)
+    ]
+
+
 def test_topics_are_apart_even_for_one_id(bus: Bus) -> None:
     starts = bus.last(SOURCE_DATA_AVAILABLE), bus.last(RAW_DATA_EXTRACTED)
     one = message("2013-02-01", id="in-two-topics")

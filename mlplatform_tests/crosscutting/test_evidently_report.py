@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from mlplatform.crosscutting.evidently_report import render
+from mlplatform.crosscutting.evidently_report import report
 from mlplatform.errors import ConfigurationError
 
 FRAME = pl.DataFrame({"x": [1.0, 2.0], "c": ["a", "b"], "gone": [None, None]})
@@ -21,7 +21,8 @@ sys.addaudithook(lambda event, args: reached.append((event, str(args))) if event
 
 import numpy as np
 import polars as pl
-from mlplatform.crosscutting.evidently_report import render
+from mlplatform.crosscutting.evidently_report import page, report
+from mlplatform.errors import ConfigurationError
 assert "evidently" not in sys.modules
 
 def frame(rows, shift):
@@ -36,13 +37,20 @@ def frame(rows, shift):
     })
 
 numbers = ["x", "constant", "empty"]
-found = render(frame(25_000, 0), frame(3_000, 1), numerical=numbers, categorical=["carrier"])
+found = report(frame(25_000, 0), frame(3_000, 1), numerical=numbers, categorical=["carrier"])
 assert found.left_out == ("empty",), found.left_out
-assert not reached, reached
 with open(sys.argv[1], "w") as file:
     file.write(found.json)
 with open(sys.argv[2], "w") as file:
-    file.write(found.html)
+    file.write(page(found.snapshot))
+for damaged in (b"", b"{}", b'{"report": 1}', b"\\xff\\xfe", found.snapshot[:-9]):
+    try:
+        page(damaged)
+    except ConfigurationError as error:
+        assert "this is no snapshot" in str(error), error
+    else:
+        raise AssertionError(damaged)
+assert not reached, reached
 """
 
 
@@ -83,5 +91,5 @@ def test_what_cannot_be_reported_is_refused_before_evidently_is_imported(
     frame: pl.DataFrame, numerical: list[str], categorical: list[str], said: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        render(FRAME, frame, numerical=numerical, categorical=categorical)
+        report(FRAME, frame, numerical=numerical, categorical=categorical)
     assert "evidently" not in sys.modules

@@ -43,5 +43,5 @@ def test_a_letter_is_sent_again_once_and_again_when_asked(tmp_path: Path) -> Non
         (second,) = _consumed(bus, fails=False)
         assert redriven.counts() == {letter.envelope.id: 2}
     assert first.data == second.data == data
-    assert len({"a", first.id, second.id}) == 3
+    assert first.id == second.id == "a", "a consumer that had handled it would not know it"
     assert bus.last(DEAD_LETTER) == letter.sequence

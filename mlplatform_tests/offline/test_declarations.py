@@ -208,6 +208,12 @@ def test_no_features_at_all(late_orders: Path) -> None:
     assert f"{late_orders / PYTHON} does not exist" in problem.message
 
 
+def test_a_folder_with_the_name_of_the_whole(late_orders: Path) -> None:
+    folder = late_orders.rename(late_orders.with_name("platform"))
+    (problem,) = problems(folder)
+    assert "folder is called 'platform'; allowed: any other name" in problem.message
+
+
 def test_a_folder_whose_name_cannot_name_tables(late_orders: Path) -> None:
     renamed = late_orders.rename(late_orders.with_name("Late-Orders"))
     (problem,) = problems(renamed)

@@ -105,6 +105,23 @@ def test_a_run_that_builds_the_features_itself_starts_no_other(platform: Platfor
     assert days(platform.tick("features_due")) == []
 
 
+def test_days_that_came_while_a_run_was_at_work_are_built_in_one(platform: Platform) -> None:
+    job = platform.defs.resolve_implicit_global_asset_job_def()
+    features = key(platform.declared, "features")
+    run = platform.instance.create_run_for_job(job, asset_selection=frozenset([features]))
+    platform.over([DAY, NEXT], "raw_orders", "orders", "raw_parcels", "parcels")
+    tick = platform.tick("features_due")
+    assert (tick.requests, f"Run {run.run_id[:8]} is at work" in tick.skipped) == ([], True)
+    platform.instance.report_run_canceled(run)
+    (request,) = platform.tick("features_due").requests
+    assert request.partition_key is None
+    assert list(request.tags.values())[:2] == [DAY, NEXT]
+    assert platform.perform(request).success
+    assert platform.rows("features", DAY) > 0
+    assert platform.rows("features", NEXT) > 0
+    assert platform.tick("features_due").requests == []
+
+
 def test_a_lost_cursor_asks_for_no_other_run(platform: Platform) -> None:
     """The daemon starts no second run of one run key."""
     platform.over([DAY], "raw_orders", "orders", "raw_parcels", "parcels")

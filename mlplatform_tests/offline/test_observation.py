@@ -36,6 +36,8 @@ RULE = """\
   monitoring:
     rollback: { minimum: 60, minimum_new: 20, settle_hours: 0, days: 28, days_worse: 0.5 }
 
+  slices: [{ column: warehouse, min_rows: 100 }, { column: weekday, min_rows: 90 }, order_id, month]
+
   champion:
 """
 
@@ -188,6 +190,20 @@ def test_the_sensor_asks_once_for_the_days_that_changed(platform: Platform) -> N
     assert list(request.tags.values())[:2] == ["2025-04-09", "2025-04-10"]
 
 
+def test_the_sensor_asks_for_no_run_beside_one_that_is_not_over(platform: Platform) -> None:
+    serve(platform, "2025-04-09", "2025-04-10")
+    (request,) = platform.tick("monitoring_due").requests
+    serve(platform, "2025-04-11", "2025-04-12")
+    job = platform.defs.resolve_implicit_global_asset_job_def()
+    selected = frozenset(request.asset_selection or ())
+    run = platform.instance.create_run_for_job(job, asset_selection=selected)
+    tick = platform.tick("monitoring_due")
+    assert (tick.requests, f"Run {run.run_id[:8]} is at work" in tick.skipped) == ([], True)
+    platform.instance.report_run_canceled(run)
+    (request,) = platform.tick("monitoring_due").requests
+    assert list(request.tags.values())[:2] == ["2025-04-11", "2025-04-12"]
+
+
 def test_what_a_person_promotes_again_is_not_judged_by_what_it_said_before(platform: Platform) -> None:
     with Desk(platform.declared, platform.settings) as desk:
         desk.promote(BAD, **SAID)
@@ -199,3 +215,53 @@ def test_what_a_person_promotes_again_is_not_judged_by_what_it_said_before(platf
     assert said["decision"].startswith("version 2 stays: no check says worse")
     assert "has 0 outcomes" in said["verdicts"]
     assert present(platform).champion.version == 2
+
+
+def test_slices_and_distributions_of_the_champion_are_told(platform: Platform) -> None:
+    with Desk(platform.declared, platform.settings) as desk:
+        desk.promote(BAD, **SAID)
+    asked = serve(platform, "2025-04-09", "2025-04-16")
+    watch(platform, "2025-04-08", "2025-04-16")
+    told = monitored(platform.declared, platform.settings)
+    observed = rows(platform, "observed").drop_nulls("outcome")
+    slices = {(each["column"], each["level"]): each for each in told["slices"]}
+    assert {column for column, _ in slices} <= {"warehouse", "weekday", "month"}
+    losses = [each["loss"] for each in told["slices"]]
+    assert losses == sorted(losses, reverse=True)
+    whole = slices["month", "2025-04"]
+    assert (whole["n"], whole["compared"], whole["version"]) == (observed.height, observed.height, 2)
+    assert (whole["metric"], whole["reference_version"], whole["minimum"]) == ("log_loss", 1, 300)
+    (version,) = [each for each in told["versions"] if each["version"] == 2]
+    assert whole["loss"] == pytest.approx(version["accuracy"]["log_loss"])
+    assert whole["loss"] == pytest.approx(whole["reference_loss"] * (1.0 + whole["excess"]))
+    orders = rows(platform, "orders").select("order_id", "warehouse")
+    served = rows(platform, "served").select("prediction_id", "order_id")
+    of = observed.join(served, on="prediction_id").join(orders, on="order_id")
+    for name in world.WAREHOUSES:
+        if (count := of.filter(warehouse=name).height) >= 100:
+            assert slices["warehouse", name]["n"] == count
+    assert {column for column, _ in slices} >= {"warehouse", "month"}
+    (few,) = [each for each in told["slices_left_out"] if each["column"] == "order_id"]
+    assert few == {"column": "order_id", "minimum": 300, "levels": observed.height, "rows": observed.height}
+    (features,) = told["features"]
+    assert (features["version"], features["answers"], features["columns"]) == (2, asked, 11)
+    distances = [each["psi"] for each in features["farthest"]]
+    assert len(distances) == 10
+    assert distances == sorted(distances, reverse=True)
+    (scores,) = told["scores"]
+    assert sum(each["served"] for each in scores["bins"]) == pytest.approx(1.0)
+    assert scores["psi"] is not None
+    assert rows(platform, "training_profiles").height == 12
+
+
+def test_a_version_whose_training_is_gone_is_judged_all_the_same(
+    platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(platform, "2025-04-09", "2025-04-10")
+    with closing(Lake.from_settings(platform.settings)) as lake:
+        lake.drop(platform.declared.table("split"))
+    watch(platform, "2025-04-09", "2025-04-10")
+    assert "version 1 is not compared with its training" in caplog.text
+    told = monitored(platform.declared, platform.settings)
+    assert (told["features"], told["scores"]) == ([], [])
+    assert told["versions"]

@@ -389,7 +389,7 @@ class TestDrift:
         tick = moved.tick("drift")
         assert tick.dates == ["2025-03-19"]
         assert tick.reason == (
-            "up to 2025-03 2 of 3 features lie further from the reference than in any four weeks before, "
+            "in 2025-03 2 of 3 features lie further from the reference than in any window before, "
             "most of all b, a"
         )
 

@@ -157,11 +157,16 @@ class Bus(Protocol):
     On one broker stream (memory, NATS) it grows over all topics together.
     """
 
-    def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
+    def publish(self, topic: Topic[D], message: Envelope[D], *, again: str = "") -> int:
         """Store a message; it is durable when this returns.
 
         The id is the deduplication id within the topic: publishing it again stores nothing and returns the
         first one's sequence. After an error the message may be stored; publishing it again is always safe.
+
+        Parameters
+        ----------
+        again : names a deliberate repetition: the message is stored once more under its own id, by which
+            consumers know what they have handled; repeated under the same `again` it is there once.
 
         Raises
         ------
@@ -225,6 +230,11 @@ def partition_of(key: str | None) -> int:
 def event_id(*parts: str | int) -> str:
     """Id of 32 hexadecimal digits, the same for the same parts, so that a retried step repeats its id."""
     return hashlib.sha256(msgspec.json.encode([str(part) for part in parts])).hexdigest()[:32]
+
+
+def repeat_id(id: str, again: str) -> str:
+    """What a bus recognises repeats of a message by: its id, and which deliberate repetition it is."""
+    return event_id(id, again) if again else id
 
 
 def envelope(

@@ -22,7 +22,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from mlplatform.crosscutting.bus.codec import check_reader, collect, encode
-from mlplatform.crosscutting.bus.contract import BusClosed, D, Envelope, Received, Topic, Unreadable
+from mlplatform.crosscutting.bus.contract import (
+    BusClosed,
+    D,
+    Envelope,
+    Received,
+    Topic,
+    Unreadable,
+    repeat_id,
+)
 from mlplatform.crosscutting.bus.kafka_follow import KafkaFollowing
 from mlplatform.crosscutting.bus.kafka_link import KafkaLink
 from mlplatform.crosscutting.bus.kafka_subscription import KafkaSubscription
@@ -80,20 +88,13 @@ class KafkaBus:
         self._producer = self._link.producer()
         self._reader = self._link.reader()
 
-    def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
+    def publish(self, topic: Topic[D], message: Envelope[D], *, again: str = "") -> int:
         """See `Bus.publish`."""
-        return self.publish_many(topic, [message])[0]
+        return self._published(topic, [(repeat_id(message.id, again), message)])[0]
 
     def publish_many(self, topic: Topic[D], messages: Sequence[Envelope[D]]) -> list[int]:
         """See `Bus.publish_many`."""
-        outgoing = [(message.id, message.partitionkey, encode(topic, message)) for message in messages]
-        with self._lock:
-            log = self._log(topic.name)
-            ids = self._caught_up(log)
-            sequences: list[int] = []
-            for start in range(0, len(outgoing), _CHUNK):
-                sequences += self._send(log, ids, outgoing[start : start + _CHUNK])
-            return sequences
+        return self._published(topic, [(message.id, message) for message in messages])
 
     def subscribe(
         self, topic: Topic[D], name: str, *, partition: int | None = None, ack_wait: float = 30.0
@@ -135,6 +136,16 @@ class KafkaBus:
                 self._closed = True
                 self._reader.close()
                 self._link.close()
+
+    def _published(self, topic: Topic[D], messages: Sequence[tuple[str, Envelope[D]]]) -> list[int]:
+        outgoing = [(id, message.partitionkey, encode(topic, message)) for id, message in messages]
+        with self._lock:
+            log = self._log(topic.name)
+            ids = self._caught_up(log)
+            sequences: list[int] = []
+            for start in range(0, len(outgoing), _CHUNK):
+                sequences += self._send(log, ids, outgoing[start : start + _CHUNK])
+            return sequences
 
     def _log(self, topic: str) -> str:
         """Kafka's name of a topic, which is made if there is none."""

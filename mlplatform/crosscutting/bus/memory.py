@@ -20,6 +20,7 @@ from mlplatform.crosscutting.bus.contract import (
     Topic,
     Unreadable,
     partition_of,
+    repeat_id,
 )
 from mlplatform.crosscutting.bus.held import Held, Stored
 
@@ -45,9 +46,13 @@ class MemoryBus:
         self._positions: dict[Reader, int] = {}
         self._closed = False
 
-    def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
+    def publish(self, topic: Topic[D], message: Envelope[D], *, again: str = "") -> int:
         """See `Bus.publish`."""
-        return self.publish_many(topic, [message])[0]
+        payload = encode(topic, message)
+        with self._changed:
+            sequence = self._store(self._log(topic.name), message, payload, again)
+            self._changed.notify_all()
+        return sequence
 
     def publish_many(self, topic: Topic[D], messages: Sequence[Envelope[D]]) -> list[int]:
         """See `Bus.publish_many`."""
@@ -116,13 +121,14 @@ class MemoryBus:
         mine = ((number, payload) for number, (of, payload) in behind if partition in (None, of))
         return list(islice(mine, limit))
 
-    def _store(self, log: _Log, message: Envelope[D], payload: bytes) -> int:
-        if message.id not in log.ids:
+    def _store(self, log: _Log, message: Envelope[D], payload: bytes, again: str = "") -> int:
+        id = repeat_id(message.id, again)
+        if id not in log.ids:
             self._newest += 1
-            log.ids[message.id] = self._newest
+            log.ids[id] = self._newest
             log.sequences.append(self._newest)
             log.payloads.append((partition_of(message.partitionkey), payload))
-        return log.ids[message.id]
+        return log.ids[id]
 
     def _log(self, topic: str) -> _Log:
         if self._closed:

@@ -22,6 +22,7 @@ from mlplatform.crosscutting.bus.contract import (
     Unreadable,
     event_id,
     partition_of,
+    repeat_id,
 )
 from mlplatform.crosscutting.bus.nats_follow import NatsFollowing
 from mlplatform.crosscutting.bus.nats_link import TIMEOUT, Link
@@ -64,9 +65,9 @@ class NatsBus:
     def __init__(self, url: str, *, patience: float = 5.0) -> None:
         self._link = Link(url, _ensure_stream, patience=patience)
 
-    def publish(self, topic: Topic[D], message: Envelope[D]) -> int:
+    def publish(self, topic: Topic[D], message: Envelope[D], *, again: str = "") -> int:
         """See `Bus.publish`."""
-        outgoing = _outgoing(topic, message)
+        outgoing = _outgoing(topic, message, again)
         headers = {"Nats-Msg-Id": outgoing.id}
 
         async def work(client: Client) -> int:
@@ -208,10 +209,10 @@ class NatsSubscription(Generic[D]):
         self._seen = client
 
 
-def _outgoing(topic: Topic[D], message: Envelope[D]) -> Outgoing:
+def _outgoing(topic: Topic[D], message: Envelope[D], again: str = "") -> Outgoing:
     payload = encode(topic, message)  # first, since it checks what the subject is made of
     subject = f"{_NAME}.{topic.name}.{message.data.use_case}.{partition_of(message.partitionkey)}"
-    return Outgoing(subject, event_id(topic.name, message.id), payload)
+    return Outgoing(subject, event_id(topic.name, repeat_id(message.id, again)), payload)
 
 
 def _consumer(topic: str, name: str, partition: int | None, ack_wait: float) -> ConsumerConfig:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mlplatform.crosscutting.bus.contract import Envelope, Event, Text, Topic
+from mlplatform.crosscutting.bus.contract import Envelope, Event, Instant, Text, Topic
 from mlplatform.errors import BusError
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -101,6 +101,23 @@ class ScoringCompleted(Event, frozen=True, kw_only=True):
     run_id: Text
 
 
+class ScoresServed(Event, frozen=True, kw_only=True):
+    """Answers given online are committed to the lake's table `served`; the lake counts, this only tells soon.
+
+    While no broker answers, messages wait in memory, and the oldest are dropped if they are too many.
+    """
+
+    partition: Text
+    rows: Count
+    versions: dict[str, Count]
+    """Rows, those of a shadow included, by the number of the version that the answer names."""
+    first_as_of: Instant | None = None
+    last_as_of: Instant | None = None
+    """The earliest and the latest time that was asked about; None where no answer has one."""
+    lost: Count = 0
+    """Answers of all use cases that the process which tells could not log since it began."""
+
+
 class DeadLetter(Event, frozen=True, kw_only=True):
     """A message that its consumer could not handle or read; the original stays in its topic at `sequence`."""
 
@@ -159,6 +176,7 @@ MODEL_READY_FOR_DEPLOYMENT = Topic(
 DEPLOYMENT_CHANGED = Topic("deployment-changed", DeploymentChanged, Envelope[DeploymentChanged])
 SCORING_REQUESTED = Topic("scoring-requested", ScoringRequested, Envelope[ScoringRequested])
 SCORING_COMPLETED = Topic("scoring-completed", ScoringCompleted, Envelope[ScoringCompleted])
+SCORES_SERVED = Topic("scores-served", ScoresServed, Envelope[ScoresServed])
 DEAD_LETTER = Topic("dead-letter", DeadLetter, Envelope[DeadLetter])
 WEBHOOK_UNDELIVERED = Topic("webhook-undelivered", WebhookUndelivered, Envelope[WebhookUndelivered])
 ALERT_RAISED = Topic("alert-raised", AlertRaised, Envelope[AlertRaised])
@@ -174,6 +192,7 @@ TOPICS: dict[str, Topic[Any]] = {
         DEPLOYMENT_CHANGED,
         SCORING_REQUESTED,
         SCORING_COMPLETED,
+        SCORES_SERVED,
         DEAD_LETTER,
         WEBHOOK_UNDELIVERED,
         ALERT_RAISED,

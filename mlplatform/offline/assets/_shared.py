@@ -22,6 +22,7 @@ from dagster import (
 from dagster import TableSchema as DagsterTableSchema
 
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.retries import retried, tag
 from mlplatform.stages.evaluation.pictures import draw
 from mlplatform.stages.evaluation.values import Picture
 
@@ -36,23 +37,29 @@ def key(declared: Declared, name: str) -> AssetKey:
 def stage_asset(
     declared: Declared, stage: str, name: str, *, version: str, kinds: set[str], **more: Any
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
-    """Dagster's `asset`, with what all assets of a use case have in common; `more` is passed on."""
+    """Dagster's `asset`, with what all assets of a use case have in common; `more` is passed on.
+
+    A failure that may pass (retries.py) is tried again, whatever the stage.
+    """
     # Days and months are made together in one run; a date of training has rows of its own and is made alone.
     alone = isinstance(more.get("partitions_def"), StaticPartitionsDefinition)
     policy = BackfillPolicy.multi_run() if alone else BackfillPolicy.single_run()
+    config = declared.config
+    retries = config.training.retries if stage == "training" else config.retries
 
     def decorate(function: Callable[..., Any]) -> AssetsDefinition:
         made: AssetsDefinition = asset(
             name=name,
             key_prefix=[declared.name],
             group_name=f"{declared.name}_{stage}",
-            owners=declared.config.owners,
+            owners=config.owners,
             kinds=kinds,
             code_version=version,
             io_manager_key=IO,
             backfill_policy=policy,
+            op_tags=tag(retries),
             **more,
-        )(function)
+        )(retried(retries)(function))
         return made
 
     return decorate

@@ -1,7 +1,7 @@
-"""Assets of monitoring: drift of the features, and scores against outcomes, month by month."""
+"""Assets of monitoring: drift of the features by window, and scores against outcomes, month by month."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -15,28 +15,32 @@ from dagster import (
     TimeWindowPartitionMapping,
 )
 
-from mlplatform.crosscutting.evidently_report import render
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import NotFound
 from mlplatform.offline import partitions
 from mlplatform.offline.assets._shared import image, key, keys_of_run, lines, stage_asset, table
 from mlplatform.offline.assets.preparation import features_version
 from mlplatform.offline.assets.scoring import scores_version
 from mlplatform.offline.declared import Declared, canonical
+from mlplatform.offline.drift_files import Files
+from mlplatform.offline.drift_windows import FIRST, LAST, Window, windows
 from mlplatform.offline.io_manager import EVOLVE
 from mlplatform.offline.resources import LakeResource
 from mlplatform.stages.monitoring import drift, drift_null, judged
 from mlplatform.stages.monitoring.profiles import Profile, profile
-from mlplatform.stores.files import write_atomically
 from mlplatform.stores.lake import KEY, Lake
 
 _PAST = 12
-"""Windows of four weeks before the present one that say what is usual."""
+"""Windows as long as the present one, before it, that say what is usual."""
 
 
 def drift_version(declared: Declared) -> str:
     """What decides a drift report: the features, the reference, and what is shown."""
     return declared.version(
-        features_version(declared), declared.config.split.as_of, canonical(declared.config.drift.model_dump())
+        "by window",
+        features_version(declared),
+        declared.config.split.as_of,
+        canonical(declared.config.drift.model_dump()),
     )
 
 
@@ -66,34 +70,43 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
         kinds={"evidently"},
         partitions_def=partitions.months(declared),
         deps=[AssetDep(key(declared, "features"), partition_mapping=TimeWindowPartitionMapping())],
-        description=f"Drift of every feature in a month against the days before {config.split.as_of} (own "
-        "figures decide), and Evidently's report for people.",
+        description=f"Drift of every feature in windows of about {config.drift.window_days} days against the "
+        f"days before {config.split.as_of} (own figures decide), and Evidently's report for people.",
     )
     def drift_report(context: AssetExecutionContext, mlplatform_lake: LakeResource) -> Output[Any]:
         lake, features = mlplatform_lake.lake(), declared.table("features")
         names = [*numerical, *categorical]
         reference = lake.read(features, columns=names, first=reference_days[0], last=reference_days[-1])
-        frames, pictures, pages, said = [], {}, {}, {}
-        for month in keys_of_run(context):
-            first, last = partitions.days_of_month(declared, month)
-            current = lake.read(features, columns=names, first=first, last=last)
-            profiles = profile(reference, numerical=numerical, categorical=categorical)
+        profiles = profile(reference, numerical=numerical, categorical=categorical)
+        files = Files(declared, settings, (reference_days[0], reference_days[-1]))
+        frames, links, said = [], dict[str, MetadataValue](), list[str]()
+        for month, window in ((m, w) for m in keys_of_run(context) for w in windows(declared, m)):
+            current = lake.read(features, columns=names, first=str(window.first), last=str(window.last))
+            if not current.height:  # its days are still to come
+                continue
             found = drift.drift(profiles, current)
-            usual = _against_past(declared, lake, profiles, names, last)
-            said[month] = drift_null.summary(usual).sentence
-            frames.append(_drift_frame(month, found, usual))
-            pictures[month] = image(drift.picture(found, title=f"Drift by feature, {month[:7]}"))
-            if config.drift.report:
-                pages[month] = _page(declared, settings, month, reference, current)
-        frame = pl.concat(frames)
-        last_month = max(pictures)
+            usual = _against_past(declared, lake, profiles, names, window)
+            sentence = drift_null.summary(usual).sentence
+            figures = _drift_frame(found, usual)
+            links[f"figures {window}"] = MetadataValue.path(
+                str(files.write(window, figures, sentence, reference, current))
+            )
+            links[f"report {window}, while the service runs"] = MetadataValue.url(files.url(window))
+            said.append(f"{window}: {sentence}")
+            frames.append(_of_window(figures, month, window))
+            title = f"Drift by feature, {window}"
+        if not frames:
+            raise NotFound(
+                f"no day of {', '.join(keys_of_run(context))} has features.",
+                hint="Materialise `features` of these days first.",
+            )
         return Output(
-            frame,
+            pl.concat(frames),
             metadata={
-                f"drift by feature, {last_month[:7]}": pictures[last_month],
-                "most drifted": table(_most_drifted(frame.filter(partition_key=last_month))),
-                "against the past": lines([f"{month[:7]}: {text}" for month, text in said.items()]),
-                **{f"Evidently report {month[:7]}": page for month, page in pages.items()},
+                title: image(drift.picture(found, title=title)),
+                "most drifted": table(_most_drifted(frames[-1])),
+                "against the past": lines(said),
+                **links,
             },
         )
 
@@ -101,13 +114,13 @@ def _drift(declared: Declared, settings: Settings) -> AssetsDefinition:
 
 
 def _against_past(
-    declared: Declared, lake: Lake, profiles: Sequence[Profile], names: list[str], last: str
+    declared: Declared, lake: Lake, profiles: Sequence[Profile], names: list[str], window: Window
 ) -> tuple[drift_null.NullDrift, ...]:
-    """The four weeks up to a day, judged by how far those before them lie from the reference."""
-    end, days = date.fromisoformat(last), drift_null.LONGEST
-    first = end - timedelta(days=days * (_PAST + 1) - 1)
-    rows = lake.read(declared.table("features"), columns=[*names, KEY], first=str(first), last=last)
-    current, past = drift_null.cut(rows, end, days, _PAST)
+    """A window, judged by how far equally long ones before it lie from the reference."""
+    first = window.last - timedelta(days=window.days * (_PAST + 1) - 1)
+    table, columns = declared.table("features"), [*names, KEY]
+    rows = lake.read(table, columns=columns, first=str(first), last=str(window.last))
+    current, past = drift_null.cut(rows, window.last, window.days, _PAST)
     return drift_null.against_past(profiles, current, past)
 
 
@@ -117,10 +130,8 @@ def _most_drifted(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.sort("psi", descending=True, nulls_last=True).select(shown).head(20)
 
 
-def _drift_frame(
-    month: str, found: tuple[drift.Drift, ...], usual: tuple[drift_null.NullDrift, ...]
-) -> pl.DataFrame:
-    """The figures of a month; `past_psi` is the largest of the past, `drifted` whether this is beyond it."""
+def _drift_frame(found: tuple[drift.Drift, ...], usual: tuple[drift_null.NullDrift, ...]) -> pl.DataFrame:
+    """The figures of a window; `past_psi` is the largest of the past, `drifted` whether this is beyond it."""
     schema = {
         "feature": pl.String,
         "kind": pl.String,
@@ -138,22 +149,13 @@ def _drift_frame(
         schema={"past_psi": pl.Float64, "drifted": pl.Boolean},
     )
     figures = pl.DataFrame(rows, schema=schema)
-    return pl.concat([figures, past], how="horizontal").with_columns(partition_key=pl.lit(month))
+    return pl.concat([figures, past], how="horizontal")
 
 
-def _page(
-    declared: Declared, settings: Settings, month: str, reference: pl.DataFrame, current: pl.DataFrame
-) -> MetadataValue:
-    """Render Evidently's page beside its figures as JSON; the link opens it in a browser."""
-    shown = declared.config.drift.report
-    texts = (*declared.feature_set.categories, *declared.feature_set.target_rates)
-    categorical = [name for name in shown if name in texts]
-    numerical = [name for name in shown if name not in categorical]
-    result = render(reference, current, numerical=numerical, categorical=categorical)
-    folder = settings.reports / declared.name
-    write_atomically(folder / f"drift-{month[:7]}.json", result.json.encode())
-    page = write_atomically(folder / f"drift-{month[:7]}.html", result.html.encode())
-    return MetadataValue.path(str(page))
+def _of_window(figures: pl.DataFrame, month: str, window: Window) -> pl.DataFrame:
+    """The figures with their window, as a part of the month's partition."""
+    ends = {FIRST: pl.lit(str(window.first)), LAST: pl.lit(str(window.last))}
+    return figures.with_columns(**ends, partition_key=pl.lit(month))
 
 
 def _performance(declared: Declared, label: str) -> AssetsDefinition:

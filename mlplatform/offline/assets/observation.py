@@ -17,11 +17,12 @@ from dagster import (
 )
 
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.offline import partitions, status_page, verdict_step
+from mlplatform.offline import partitions, served_distributions, status_page, verdict_step
 from mlplatform.offline.assets._shared import IO, image, key, keys_of_run, lines, stage_asset, table
 from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.deploying import Desk
 from mlplatform.offline.io_manager import ALLOW_EMPTY, EVOLVE
+from mlplatform.offline.monitored_distributions import distributions
 from mlplatform.offline.observed import Where, observed
 from mlplatform.offline.resources import CandidatesResource, ChampionsResource, LakeResource
 from mlplatform.stages.evaluation.values import Line, Picture
@@ -101,13 +102,28 @@ def _figures(declared: Declared) -> AssetsDefinition:
         ins={"observed": AssetIn(key(declared, "observed"), input_manager_key=IO)},
         metadata={EVOLVE: True, ALLOW_EMPTY: True},
         description="Per day and version: times served, fallbacks, lateness, serving times, scores, and how "
-        "they compare with what happened.",
+        "they compare with what happened. Beside it, of the versions in use, how far served features and "
+        "scores lie from those of the training.",
     )
-    def serving_figures(context: AssetExecutionContext, observed: pl.DataFrame) -> Output[Any]:
-        frame = serving.figures(observed, KEY)
+    def serving_figures(
+        context: AssetExecutionContext,
+        observed: pl.DataFrame,
+        mlplatform_lake: LakeResource,
+        mlplatform_candidates: CandidatesResource,
+        mlplatform_champions: ChampionsResource,
+    ) -> Output[Any]:
+        frame, lake = serving.figures(observed, KEY), mlplatform_lake.lake()
+        deployment = mlplatform_champions.store().deployment(declared.name)
+        served_distributions.keep(declared, lake, mlplatform_candidates.store(), deployment)
         told: dict[str, Any] = {
             "days and versions": table(frame),
             "why earlier links did not answer": table(serving.reasons(observed, KEY)),
+            **{
+                f"version {each['version']}: served features farthest from training": table(
+                    pl.DataFrame(each["farthest"], infer_schema_length=None)
+                )
+                for each in distributions(declared, lake)["features"]
+            },
         }
         if frame.height:
             told["scored and observed"] = image(_picture(frame))

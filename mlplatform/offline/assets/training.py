@@ -27,7 +27,6 @@ from mlplatform.offline.declared import Declared, canonical
 from mlplatform.offline.distributed.train import ParallelEstimator
 from mlplatform.offline.kinds import kind_of
 from mlplatform.offline.resources import CandidatesResource, CheckpointsResource, LakeResource
-from mlplatform.offline.retries import retried
 from mlplatform.offline.searched import searched
 from mlplatform.stages.preparation.fitted import fit
 from mlplatform.stages.training import checkpoints, models
@@ -69,7 +68,6 @@ def _candidate(declared: Declared, name: str, model: Model) -> AssetsDefinition:
         description=f"`{model.type}` trained on the days before the date, kept as a content-addressed "
         "folder: model, fitted feature set, golden rows with their scores, card.",
     )
-    @retried(declared.config.training.retries)
     def candidate(
         context: AssetExecutionContext,
         mlplatform_lake: LakeResource,

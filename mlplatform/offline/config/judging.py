@@ -11,6 +11,7 @@ from mlplatform.stages.evaluation import evaluators
 from mlplatform.stages.evaluation.metrics import METRICS
 from mlplatform.stages.evaluation.rule import Rule
 from mlplatform.stages.evaluation.slices import MINIMUM_ROWS
+from mlplatform.stages.monitoring.drift_null import LONGEST, SHORTEST
 from mlplatform.stages.training.training_set import Task
 
 EvaluatorName = Annotated[str, plugin(evaluators)]
@@ -87,8 +88,10 @@ Slice = Annotated[Slicing, BeforeValidator(_column)]
 
 
 class Drift(Section):
-    """Which features the Evidently report shows (own figures cover all)."""
+    """How long a window of drift is, and which features Evidently's report shows (own figures cover all)."""
 
+    window_days: int = Field(default=14, ge=SHORTEST, le=LONGEST)
+    """A month is cut into equal windows of about so many days."""
     report: list[str] = Field(default=[], max_length=15)
 
 

@@ -22,7 +22,7 @@ class Drifted(Section):
 
     against: Literal["reference", "past"] = "reference"
     """What counts as drifted: a feature whose PSI against the reference reaches `psi`; or (past) one that in
-    the last four weeks lies half as far again from it as in any four weeks before: seasons are no drift then.
+    the newest window lies half as far again from it as in any window before: seasons are no drift then.
     """
     psi: float = Field(default=0.25, gt=0)
     """From this population stability index on a feature counts as drifted."""

@@ -19,7 +19,7 @@ from mlplatform.offline.config.monitoring import Monitoring
 from mlplatform.offline.config.section import SafeName, Section
 from mlplatform.offline.config.serving import Serving, check_constant
 from mlplatform.offline.config.task import Label, Lists, Series
-from mlplatform.offline.config.training import Training
+from mlplatform.offline.config.training import Retries, Training
 from mlplatform.stages.evaluation.constant import NAME as CONSTANT
 from mlplatform.stages.evaluation.metrics import METRICS
 from mlplatform.stages.training.output import Output
@@ -55,6 +55,8 @@ class UseCaseConfig(Section):
     slices: list[Slice] = []
     """Columns by whose levels the deciding metric is shown, and limited by `champion.slice_tolerance`."""
     champion: Champion = Champion()
+    retries: Retries = Retries()
+    """What is tried again of every stage but training, which has its own."""
     training: Training = Training()
     """What starts a training by itself, and what of one is tried again."""
     serving: Serving = Serving()

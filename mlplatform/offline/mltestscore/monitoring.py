@@ -1,13 +1,16 @@
 """Evidence of the monitoring tests. It must not judge by anything but what a deployment holds."""
 
 import math
-import re
 from datetime import date, timedelta
 from itertools import islice, pairwise
 
 import polars as pl
 from dagster._utils.schedules import cron_string_iterator
 
+from mlplatform.crosscutting.alerting.targets import targets_of
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ConfigurationError
+from mlplatform.offline.drift_windows import newest, span
 from mlplatform.offline.mltestscore import serving
 from mlplatform.offline.mltestscore.home import Home
 from mlplatform.offline.mltestscore.results import Found, absent, broken, by_command, of_checks, says
@@ -18,8 +21,6 @@ from mlplatform.stores.served import SERVED
 
 DRIFTED = 0.25
 """Population stability index from which a feature counts as drifted, unless declared."""
-_TARGET = re.compile(r"alert\w*_(targets?|urls?|webhooks?|slack|e?mails?|smtp|to)")
-"""Settings that name who is told of alerts."""
 _A_YEAR_OF_TICKS = 60
 """Ticks of a schedule that are looked at for its longest pause."""
 
@@ -48,16 +49,19 @@ def dependencies(home: Home) -> Found:
         said = f"libraries changed since the champion was trained and nobody was told: {', '.join(changed)}"
         return broken(check, said, f"mlplatform verify training {name}, then train again.", found.at)
     said = f"{found.said}; the {len(then)} libraries are those the champion was trained with"
-    told = targets(home.settings)
+    try:
+        told = targets(home.settings)
+    except ConfigurationError as error:
+        return broken(check, f"{said}; but no alert can be sent: {error}", error.hint, found.at)
     if not told:
-        return broken(check, f"{said}; but no alert is sent to anybody", "Set a target of alerts.", found.at)
+        remedy = "Set MLPLATFORM_ALERT_WEBHOOK, MLPLATFORM_ALERT_SLACK or MLPLATFORM_ALERT_EMAIL."
+        return broken(check, f"{said}; but no alert is sent to anybody", remedy, found.at)
     return Found("held", check, f"{said}; alerts go out by {', '.join(told)}", found.at)
 
 
-def targets(settings: object) -> list[str]:
-    """Names of the settings that say where alerts are sent, as far as they are set."""
-    values = vars(settings).items()
-    return [name for name, value in values if value and _TARGET.fullmatch(name)]
+def targets(settings: Settings) -> list[str]:
+    """Where alerts are sent, by the kind of target; ConfigurationError if one is set wrongly."""
+    return [target.name for target in targets_of(settings.alerts)]
 
 
 def invariants(home: Home) -> Found:
@@ -76,19 +80,17 @@ def invariants(home: Home) -> Found:
     )
     if found.outcome != "held":
         return found
-    drift, check = home.newest("drift_report"), f"{found.check}; drift_report"
-    if drift is None:
+    report, check = home.newest("drift_report"), f"{found.check}; drift_report"
+    if report is None:
         return absent(check, f"mlplatform run {declared.name}", f"{found.said}; drift was not measured yet")
-    trigger = declared.config.training.drift
+    drift, trigger = newest(report), declared.config.training.drift
     psi = trigger.psi if trigger else DRIFTED
     beyond = pl.col("psi") >= psi
     if "drifted" in drift.columns and (trigger is None or trigger.against == "past"):
         # Beyond what past windows were, which says more.
         beyond = pl.col("drifted").fill_null(value=False)
     moved = drift.filter(beyond).sort("psi", descending=True, nulls_last=True)
-    said = (
-        f"{found.said}; {moved.height} of {drift.height} features of {drift['partition_key'][0][:7]} drifted"
-    )
+    said = f"{found.said}; {moved.height} of {drift.height} features of {span(drift)} drifted"
     if moved.height:
         said += f" (most: {moved['feature'][0]}, PSI {moved['psi'][0] or 0.0:.2f})"
     most = math.inf

@@ -14,7 +14,7 @@ VERDICTS = "verdicts"
 """Table of what monitoring said of versions, check by check."""
 ENOUGH = 100
 """Answers without which nothing is said of a speed."""
-ASK = "Ask the service: mlplatform up, then mlplatform score {0} … (or replay real events)"
+ASK = "Start the service (mlplatform up) and ask it: mlplatform score {0} NAME=VALUE … (every fact)"
 """What to do for answers; takes the name of the use case."""
 
 

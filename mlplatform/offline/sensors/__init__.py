@@ -11,6 +11,7 @@ from mlplatform.offline.declared import Declared
 from mlplatform.offline.sensors.alerts import alert_sensors
 from mlplatform.offline.sensors.arrivals import source_data_available
 from mlplatform.offline.sensors.deployments import deployment_changed
+from mlplatform.offline.sensors.health import health_sensors
 from mlplatform.offline.sensors.join import features_due
 from mlplatform.offline.sensors.notifier import (
     features_generated,
@@ -36,6 +37,7 @@ def sensors(declared: Declared, settings: Settings) -> list[SensorDefinition]:
         deployment_changed(declared, settings),
         monitoring_due(declared, settings),
         *alert_sensors(declared.name, settings),
+        *health_sensors(declared.name, settings),
         *streams_archived(declared, settings),
         *training_sensors(declared, settings),
     ]

@@ -17,12 +17,17 @@ from dagster import (
     SkipReason,
     sensor,
 )
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
 
 from mlplatform.crosscutting.bus import event_id
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.assets.replication import replicated_key
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.sensors.beside import at_work, stretches
 
 MOST = 500
 """Events of a data set looked at in one tick; the rest follows in the next."""
@@ -37,7 +42,7 @@ class _Cursor(msgspec.Struct):
 
 
 def features_due(declared: Declared, settings: Settings) -> SensorDefinition:
-    """Complete days with something new in, one run of `features` each out (run key: the inputs' events).
+    """Complete days with something new in, a run of `features` per stretch out (run key: the inputs' events).
 
     Where several services share an online store, the run tells it the day's rows too.
     """
@@ -52,16 +57,20 @@ def features_due(declared: Declared, settings: Settings) -> SensorDefinition:
         description=f"Builds a day's features once {' and '.join(names)} are there.",
     )
     def due(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        if (busy := at_work(context.instance, features)) is not None:
+            yield SkipReason(f"Run {busy[:8]} is at work; what came meanwhile is built after it, in one run.")
+            return
         cursor = msgspec.json.decode(context.cursor or "{}", type=_Cursor)
         own: dict[str, bool] = {}
         for name in names:
             _note(context.instance, declared, name, cursor, own)
+        complete = _complete(context.instance, names, cursor, declared)
         requests = [
-            _request([features, *replicated], day, told)
-            for day, told in _complete(context.instance, names, cursor, declared)
+            _request([features, *replicated], {day: complete[day] for day in stretch})
+            for stretch in stretches(complete)
         ]
-        for request in requests:
-            del cursor.waiting[request.partition_key or ""]
+        for day in complete:
+            del cursor.waiting[day]
         yield from requests
         if not requests:
             yield SkipReason(f"No day is complete; {len(cursor.waiting)} wait for the rest of their data.")
@@ -94,20 +103,31 @@ def _builds(instance: DagsterInstance, run_id: str, features: AssetKey) -> bool:
 
 def _complete(
     instance: DagsterInstance, names: Sequence[str], cursor: _Cursor, declared: Declared
-) -> list[tuple[str, dict[str, int]]]:
-    """Days of which every data set is there, some of them from before."""
+) -> dict[str, dict[str, int]]:
+    """Days of which every data set is there, some of them from before; in order."""
     there = (
         {name: instance.get_materialized_partitions(key(declared, name)) for name in names}
         if cursor.waiting
         else {}
     )
-    return [
-        (day, told)
-        for day, told in sorted(cursor.waiting.items())
-        if all(day in there[name] for name in names)
-    ]
+    return {
+        day: told for day, told in sorted(cursor.waiting.items()) if all(day in there[name] for name in names)
+    }
 
 
-def _request(assets: list[AssetKey], day: str, told: dict[str, int]) -> RunRequest:
-    parts = [f"{name}={event}" for name, event in sorted(told.items())]
-    return RunRequest(run_key=event_id("features", day, *parts), asset_selection=assets, partition_key=day)
+def _request(assets: list[AssetKey], told: dict[str, dict[str, int]]) -> RunRequest:
+    """A run of one day, or of consecutive days together; a run starts in seconds, a day is built in less."""
+    days = list(told)
+    if len(days) == 1:
+        run_key = event_id("features", days[0], *_parts(told[days[0]]))
+        return RunRequest(run_key=run_key, asset_selection=assets, partition_key=days[0])
+    parts = [f"{day} {part}" for day in days for part in _parts(told[day])]
+    return RunRequest(
+        run_key=event_id("features", days[0], days[-1], *parts),
+        asset_selection=assets,
+        tags={ASSET_PARTITION_RANGE_START_TAG: days[0], ASSET_PARTITION_RANGE_END_TAG: days[-1]},
+    )
+
+
+def _parts(told: dict[str, int]) -> list[str]:
+    return [f"{name}={event}" for name, event in sorted(told.items())]

@@ -30,6 +30,7 @@ from mlplatform.offline.assets.observation import NAMES
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.observed import Where
 from mlplatform.offline.partitions import observed_days
+from mlplatform.offline.sensors.beside import at_work, stretches
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.served import SERVED
 
@@ -57,18 +58,24 @@ def monitoring_due(declared: Declared, settings: Settings) -> SensorDefinition:
         description="Joins answers with outcomes that came, and judges the champion.",
     )
     def due(context: SensorEvaluationContext) -> Iterator[RunRequest | SkipReason]:
+        if (busy := at_work(context.instance, assets[-1])) is not None:
+            yield SkipReason(f"Run {busy[:8]} is at work; what came meanwhile is looked at after it.")
+            return
         cursor = msgspec.json.decode(context.cursor or "{}", type=_Cursor)
         answers = answers_by_day(declared, settings)
         changed = {day for day, count in answers.items() if cursor.answers.get(day) != count}
         came, position = _outcomes(context, declared, cursor.position)
         touched = {day for each in came for day in _around(each)} & set(answers)
         days = sorted((changed | touched) & set(observed_days(declared).get_partition_keys()))
-        for first, last in _stretches(days):
-            counts = [f"{day}={answers.get(day, 0)}" for day in days if first <= day <= last]
+        for stretch in stretches(days):
+            counts = [f"{day}={answers.get(day, 0)}" for day in stretch]
             yield RunRequest(
                 run_key=event_id("monitoring", declared.name, str(position), *counts),
                 asset_selection=assets,
-                tags={ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last},
+                tags={
+                    ASSET_PARTITION_RANGE_START_TAG: stretch[0],
+                    ASSET_PARTITION_RANGE_END_TAG: stretch[-1],
+                },
             )
         if not days:
             yield SkipReason(f"No new answer and no new outcome; {sum(answers.values()):,} answers so far.")
@@ -111,14 +118,3 @@ def _around(day: str) -> list[str]:
     """UTC days that questions of a row's day can be of."""
     middle = date.fromisoformat(day)
     return [str(middle + timedelta(days=off)) for off in (-1, 0, 1)]
-
-
-def _stretches(days: list[str]) -> list[tuple[str, str]]:
-    """First and last of each stretch of consecutive days."""
-    found: list[tuple[str, str]] = []
-    for day in days:
-        if found and date.fromisoformat(day) - date.fromisoformat(found[-1][1]) == timedelta(days=1):
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found

@@ -28,6 +28,7 @@ from mlplatform.errors import ConfigurationError
 from mlplatform.offline.assets._shared import key
 from mlplatform.offline.config import Drifted
 from mlplatform.offline.declared import Declared
+from mlplatform.offline.drift_windows import newest, span
 from mlplatform.offline.plan import made_by
 from mlplatform.offline.sensors.training_sensor import Unread, graph_of, request, training_sensor
 from mlplatform.offline.sensors.unread import MOST, unread
@@ -138,11 +139,11 @@ def _on_change(declared: Declared) -> SensorDefinition:
 
 
 def drift_beyond(declared: Declared, settings: Settings, month: str, limit: Drifted) -> str:
-    """What of a month's drift report is beyond a limit, in a sentence; empty if it is not."""
+    """What of a month's newest drift report is beyond a limit, in a sentence; empty if it is not."""
     with closing(Lake.from_settings(settings)) as lake:
-        report = lake.read(declared.table("drift_report"), partitions=[month])
+        report = newest(lake.read(declared.table("drift_report"), partitions=[month]))
     if limit.against == "past":
-        return _beyond_past(report, month, limit)
+        return _beyond_past(report, limit)
     known = report.drop_nulls("psi")
     drifted = known.filter(pl.col("psi") >= limit.psi).sort("psi", descending=True)
     enough = limit.features if limit.features is not None else (limit.share or 0) * known.height
@@ -150,12 +151,12 @@ def drift_beyond(declared: Declared, settings: Settings, month: str, limit: Drif
         return ""
     worst = ", ".join(drifted["feature"].head(3))
     return (
-        f"in {month[:7]} {drifted.height} of {known.height} features have a PSI of {limit.psi} or more, "
+        f"in {span(report)} {drifted.height} of {known.height} features have a PSI of {limit.psi} or more, "
         f"most of all {worst}"
     )
 
 
-def _beyond_past(report: pl.DataFrame, month: str, limit: Drifted) -> str:
+def _beyond_past(report: pl.DataFrame, limit: Drifted) -> str:
     if "drifted" not in report.columns:  # a report of a version before this one
         return ""
     known = report.drop_nulls("drifted")
@@ -165,8 +166,8 @@ def _beyond_past(report: pl.DataFrame, month: str, limit: Drifted) -> str:
         return ""
     worst = ", ".join(drifted["feature"].head(3))
     return (
-        f"up to {month[:7]} {drifted.height} of {known.height} features lie further from the reference than "
-        f"in any four weeks before, most of all {worst}"
+        f"in {span(report)} {drifted.height} of {known.height} features lie further from the reference than "
+        f"in any window before, most of all {worst}"
     )
 
 

@@ -20,7 +20,8 @@ from mlplatform.online.delivery.backoff import Backoff
 from mlplatform.online.delivery.outbox import Kept, Outbox
 from mlplatform.online.delivery.sender import Failure, Message, Sender
 from mlplatform.online.delivery.targets import Target, Targets
-from mlplatform.online.delivery.undelivered import Letter, Undelivered, letter
+from mlplatform.online.delivery.undelivered import Undelivered, letter
+from mlplatform.stores.undelivered import Letter
 
 _LOG = logging.getLogger(__name__)
 MOST = 10_000

@@ -27,7 +27,7 @@ from mlplatform.stages.training.output import Kind
 
 _GAPS: dict[Kind, str] = {"probability": "ece", "number": "bias", "forecast": "bias"}
 _CALLED_GAPS = {"ece": "calibration error", "bias": "bias in mean absolute errors of the reference"}
-_LOSSES = {"log_loss": log_losses, "brier": squared, "mae": absolute, "mse": squared}
+ROW_LOSSES = {"log_loss": log_losses, "brier": squared, "mae": absolute, "mse": squared}
 
 
 def judge(
@@ -76,7 +76,7 @@ def judge(
         return bare
     p, q, y = (rows[name].to_numpy() for name in ("p", "q", "y"))
     if aspect == "accuracy":
-        mine, theirs = _LOSSES[loss](y, p), _LOSSES[loss](y, q)
+        mine, theirs = ROW_LOSSES[loss](y, p), ROW_LOSSES[loss](y, q)
         ahead = rows.with_columns(ahead=mine - theirs).group_by("day").agg(pl.sum("ahead"))
         on_days = int((ahead["ahead"] > 0.0).sum()), days
         return _said(bare, relative(mine, theirs, rows["block"], rule.confidence), rule, on_days)

@@ -4,6 +4,7 @@ backward.py  a score → release, candidate, evaluation, split, features → bat
 forward.py   a batch → partitions, candidates, scores it touched
 found.py     scores by their ids · origin.py  what is known of a use case, read once
 rows.py      the questions' rows and features · fed.py  the rows within the features' windows
+published.py what the services are told of a declaration · __main__.py  one trail, as a process of its own
 """
 
 from mlplatform.stores.tracing.backward import Tracer, trace

@@ -10,11 +10,10 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeVar
 
-import msgspec
 import polars as pl
 
 from mlplatform.crosscutting.settings import Settings
-from mlplatform.errors import MlplatformError, NotFound, StoreError
+from mlplatform.errors import MlplatformError, NotFound
 from mlplatform.stages.deployment.alias import Change
 from mlplatform.stages.deployment.release import Release
 from mlplatform.stages.preparation.fitted import FittedFeatureSet
@@ -25,6 +24,7 @@ from mlplatform.stores.candidates import CandidateStore
 from mlplatform.stores.champions import ChampionStore
 from mlplatform.stores.lake import KEY, Lake, Table
 from mlplatform.stores.raw import CHUNK, RawStore
+from mlplatform.stores.tracing.published import published
 
 T = TypeVar("T")
 JUDGED = ["partition_key", "model", "digest", "part", "figure", "value", "low", "high"]
@@ -105,16 +105,7 @@ class Origin:
     @cached_property
     def streams(self) -> dict[str, dict[str, str]]:
         """Of each stream, which type of event is a row of which source; as published to the services."""
-        path = self.settings.home / "streams" / f"{self.use_case}.json"
-        try:
-            told = msgspec.json.decode(path.read_bytes())
-            return {name: dict(stream["sources"]) for name, stream in told["streams"].items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path} cannot be read: {error}.", hint="`mlplatform up` writes it again."
-            ) from error
+        return published(self.settings.home, self.use_case).streams
 
     def trained(self, digest: str) -> Trained | str:
         """The candidate of this digest, or why there is none."""

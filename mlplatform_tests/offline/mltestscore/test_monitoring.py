@@ -1,12 +1,13 @@
 """Evidence of monitoring: alerts of dependencies, drift, age of the champion, regressions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
+from mlplatform.crosscutting.settings import Settings
+from mlplatform.errors import ConfigurationError
 from mlplatform.offline.mltestscore import data, monitoring, regressions
 from mlplatform.stages.training.candidate import versions
 from mlplatform_tests.offline.mltestscore.conftest import Deployed, answered
@@ -52,7 +53,7 @@ def test_drift_as_declared_decides(deployed: Deployed) -> None:
     deployed.write("drift_report", drifted, drifted["partition_key"][0])
     found = deployed.found(monitoring.invariants)
     assert found.outcome == "held"  # by whom it is not declared what much is, it is only said
-    assert "11 of 11 features of 2025-04 drifted (most: " in found.said
+    assert "11 of 11 features of 2025-04-19 to 2025-04-29 drifted (most: " in found.said
     training(deployed, "{ drift: { psi: 0.3, features: 5 } }")
     assert deployed.found(monitoring.invariants).outcome == "broken"
 
@@ -157,13 +158,17 @@ def test_a_slow_version_is_told_by_its_verdict(deployed: Deployed) -> None:
 
 
 def test_alerts_have_to_reach_somebody() -> None:
-    @dataclass
-    class Told:
-        alert_targets: str = ""
-        alert_level: str = "warning"
-
-    assert monitoring.targets(Told()) == []
-    assert monitoring.targets(Told("https://example.org/hook")) == ["alert_targets"]
+    secret = {"MLPLATFORM_ALERT_WEBHOOK_SECRET": "whsec_" + "QUFB" * 11}
+    least = {"MLPLATFORM_ALERT_LEAST": "info", "MLPLATFORM_ALERT_SMTP": "mail.example.org:587"}
+    assert monitoring.targets(Settings.load(least | secret)) == []
+    named = {
+        "MLPLATFORM_ALERT_WEBHOOK": "https://example.org/hook",
+        "MLPLATFORM_ALERT_SLACK": "https://hooks.slack.com/services/T/B/X",
+        "MLPLATFORM_ALERT_EMAIL": "ops@example.org",
+    }
+    assert monitoring.targets(Settings.load(named | secret)) == ["webhook", "slack", "email"]
+    with pytest.raises(ConfigurationError, match="no secret to sign by"):
+        monitoring.targets(Settings.load(named))
 
 
 def test_few_days_say_nothing(deployed: Deployed) -> None:

@@ -24,8 +24,9 @@ from mlplatform.errors import ConfigurationError, RequestError, StoreError
 from mlplatform.online.delivery.backoff import Backoff
 from mlplatform.online.delivery.outbox import Kept, Outbox
 from mlplatform.online.delivery.targets import Targets
-from mlplatform.online.delivery.undelivered import LARGEST_TOLD, Undelivered, letter, letters
+from mlplatform.online.delivery.undelivered import LARGEST_TOLD, Undelivered, letter
 from mlplatform.online.delivery.webhooks import Webhooks
+from mlplatform.stores.undelivered import Letter, UndeliveredFiles
 from mlplatform_tests.crosscutting.brokers import Broker, free_port
 from mlplatform_tests.online.delivery.receiver import Receiver
 
@@ -56,6 +57,10 @@ def pushing(
         hooks.close(0.1)
 
 
+def letters(folder: Path) -> list[Letter]:
+    return list(UndeliveredFiles(folder).letters())
+
+
 def until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -77,7 +82,7 @@ def test_a_message_arrives_signed(tmp_path: Path, receiver: Receiver) -> None:
     assert verify(KEY, got.headers, got.body) == "abc123"
     named = {name.lower(): value for name, value in got.headers.items()}
     assert named["content-type"] == "application/json"
-    assert list(letters(tmp_path)) == []
+    assert letters(tmp_path) == []
 
 
 @pytest.mark.parametrize(("path", "times"), [("/recovers/2", 3), ("/later/1", 2)])
@@ -142,7 +147,7 @@ def test_a_slow_receiver_is_given_up_and_holds_up_no_other(tmp_path: Path, recei
         assert verify(KEY, (got := other.got.get(timeout=10)).headers, got.body) == "quick"
         status = settled(hooks)
     assert (status["delivered"], status["undelivered"]) == (1, 3)
-    found = list(letters(tmp_path))
+    found = letters(tmp_path)
     assert {each.id for each in found} == {f"slow-{number}" for number in range(3)}
     assert all(each.reason.startswith(("TimeoutError", "ReadTimeout")) for each in found)
 
@@ -169,7 +174,7 @@ def test_what_can_still_be_sent_at_the_end_is(tmp_path: Path, receiver: Receiver
     hooks.close(20)
     hooks.close()
     assert receiver.seen == {"/ok": 40}
-    assert list(letters(tmp_path)) == []
+    assert letters(tmp_path) == []
 
 
 def test_memory_is_bounded(tmp_path: Path, receiver: Receiver) -> None:
@@ -235,7 +240,7 @@ def test_what_is_left_at_the_end_is_for_the_next_process(tmp_path: Path, receive
         assert receiver.holding.acquire(timeout=10)
         hooks.push(f"{receiver.url}/ok?x=2", "waits", b"\xff")
     receiver.over.set()
-    assert list(letters(kept)) == []
+    assert letters(kept) == []
     assert receiver.got.get(timeout=10).path == "/slow"
     with Receiver() as other, pushing(kept, f"{other.url},{receiver.url}/ok", outbox=Outbox(place)) as hooks:
         got = receiver.got.get(timeout=10)
@@ -328,7 +333,7 @@ def test_a_broker_that_is_away_costs_nothing_but_the_telling(tmp_path: Path, rec
         settled(hooks)
         until(lambda: hooks.status()["dead_letters"]["untold"] == 3, "it was not counted")
         assert "No broker answers" in hooks.status()["dead_letters"]["trouble"]
-    assert len(list(letters(tmp_path))) == 3
+    assert len(letters(tmp_path)) == 3
 
 
 def test_a_real_broker_has_it(tmp_path: Path) -> None:
