@@ -56,7 +56,7 @@ def lay_out(home: Path, plan: Plan, *, known: bool) -> Path:
         "as_of": plan.as_of,
         "validation": plan.part,
         "test": plan.part,
-        "every_days": 2 * plan.part,
+        "every_days": plan.train_every,
     }
     text = (_FILES / f"{USE_CASE}.yaml").read_text()
     (folder / "defs.yaml").write_text(Template(text).substitute({k: str(v) for k, v in told.items()}))

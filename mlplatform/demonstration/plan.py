@@ -31,6 +31,8 @@ class Plan:
     """First day that models learn from before the replay."""
     part: int
     """Days that validate a model, and days that test it."""
+    train_every: int
+    """Days of features after which the platform trains again, by itself."""
     mistakes: tuple[Mistake, ...]
     step: timedelta = timedelta(minutes=30)
     """Events and questions of so much time are sent together."""
@@ -74,6 +76,9 @@ def plan(first: date, last: date, *, quick: bool) -> Plan:
         last=last,
         learned_from=first - timedelta(days=92) if quick else date(first.year, 1, 1),
         part=5 if quick else 14,
+        train_every=13
+        if quick
+        else 28,  # not while a mistake is in use: it would be mended by a better model
         mistakes=(
             Mistake("hasty", hasty, "it trains in a second and looked fine on my laptop"),
             Mistake("leaking", leaking, "all its tests are green"),

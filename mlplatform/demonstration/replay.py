@@ -183,5 +183,5 @@ def sentence(change: Change, models: dict[int, str]) -> str:
     if change.action == "promote":
         return f"{named} is the champion: {change.why}"
     if by_itself(change):
-        return f"rolled back by itself to {named}: {change.why}"
+        return f"{named} answers again, by itself: {change.why}"
     return f"{change.action} to {named}: {change.why}"

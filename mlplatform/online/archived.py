@@ -53,8 +53,10 @@ def archived(lake: Lake, use_case: str, streams: Sequence[str], since: datetime)
         if the lake cannot be read.
     """
     present = [stream for stream in streams if lake.exists(Table(use_case, f"raw_{stream}"))]
-    frames = [_read(lake, use_case, stream, since) for stream in present]
+    # Spans first: what is archived between the two reads then comes twice, from the bus again; the other way
+    # round it would be counted as read, and be missing.
     spans = {stream: _spans(lake, use_case, stream) for stream in present}
+    frames = [_read(lake, use_case, stream, since) for stream in present]
     epoch = max((span.epoch for found in spans.values() for span in found), default=0)
     last = {s: max((x.last for x in spans.get(s, []) if x.epoch == epoch), default=0) for s in streams}
     empty = pl.DataFrame(schema={"epoch": pl.Int64, "position": pl.Int64})

@@ -91,15 +91,18 @@ class Follower:
         self._open_bus = open_bus
         self._lock = threading.Lock()
         self._targets: tuple[Target, ...] = ()
+        self._followed: tuple[Target, ...] = ()
+        """Those from whose positions on the bus is read now; another one would miss what lies before."""
         self._reopen = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._bus: Bus | None = None
 
     def join(self, target: Target, *, patience: float = 10.0) -> bool:
-        """Follow for `target` from its position on; whether it has caught up within `patience` seconds.
+        """Follow for `target` from its position on; whether it has caught up.
 
-        Without a broker it returns at once, and the target catches up when there is one.
+        Waits as long as the target gets ahead, and `patience` seconds where it does not. Without a broker it
+        returns at once, and the target catches up when there is one.
         """
         with self._lock:
             self._targets = (*self._targets, target)
@@ -108,8 +111,10 @@ class Follower:
             self._stop.clear()
             self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
             self._thread.start()
-        deadline = time.monotonic() + patience
-        while self._reopen.is_set() or target.position < self.end:
+        position, deadline = target.position, time.monotonic() + patience
+        while target not in self._followed or target.position < self.end:
+            if target.position != position:
+                position, deadline = target.position, time.monotonic() + patience
             if self.trouble or time.monotonic() >= deadline or self._stop.is_set():
                 return False
             time.sleep(0.005)
@@ -150,6 +155,7 @@ class Follower:
 
     def _follow(self, bus: Bus) -> None:
         """Follow from where the target furthest behind is, until one joins or the broker goes away."""
+        self._reopen.clear()  # before the targets are read: one that joins from here on is seen next time
         with self._lock:
             targets = self._targets
         for target in targets:
@@ -158,9 +164,8 @@ class Follower:
                 target.position, target.anchor = 0, (0, "")
         self.end = bus.last(SOURCE_EVENT)
         after = min((target.position for target in targets), default=self.end)
-        self._reopen.clear()
         with closing(bus.follow(SOURCE_EVENT, after)) as following:
-            asked = time.monotonic()
+            self._followed, asked = targets, time.monotonic()
             while not (self._stop.is_set() or self._reopen.is_set()):
                 received = following.fetch(_BATCH, _WAIT_SECONDS, on_unreadable=_skip)
                 self.trouble = ""
@@ -169,7 +174,9 @@ class Follower:
                     self.end, asked = bus.last(SOURCE_EVENT), time.monotonic()
 
     def _apply(self, received: list[Received[SourceEvent]]) -> None:
-        for target in self._targets:
+        present = self._targets
+        self._followed = tuple(target for target in self._followed if target in present)
+        for target in self._followed:
             for each in received:
                 target.take(each)
             if received:

@@ -77,8 +77,11 @@ class StreamFollowing:
         """Follow the stream for a memory; a use case without streams, or a broker away, changes nothing."""
         try:
             streams = published(self._home, use_case)
-            if streams is not None:
-                self.follower.join(target_of(self._lake, streams, memory))
+            if streams is not None and not self.follower.join(target_of(self._lake, streams, memory)):
+                said = self.follower.trouble or "it does not get ahead"
+                _LOG.warning(
+                    "%s: a memory is used before it has caught up with the stream: %s", use_case, said
+                )
             self.problems.pop(use_case, None)
         except MlplatformError as error:
             self.problems[use_case] = f"{error} {error.hint}".strip()

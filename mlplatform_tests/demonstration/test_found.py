@@ -73,7 +73,7 @@ def test_a_rollback_is_told_with_its_promotion_and_both_clocks(
     assert (told["cause"], told["promoted_because"]) == ("it is worse.", "it is quick")
     assert told["replayed_at"] == "2013-10-08T00:00:00Z"
     models = {1: "lightgbm", 2: "hasty"}
-    assert sentence(changes[2], models) == "rolled back by itself to version 1 (lightgbm): it is worse."
+    assert sentence(changes[2], models) == "version 1 (lightgbm) answers again, by itself: it is worse."
     assert sentence(changes[1], models) == "version 2 (hasty) is the champion: it is quick"
 
 

@@ -4,13 +4,18 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Event
+from typing import Any
 
+import polars as pl
 import pytest
 
-from mlplatform.crosscutting.bus import Bus, open_bus
-from mlplatform.crosscutting.bus.memory import MemoryBus
+from mlplatform.crosscutting.bus import Bus, Received, open_bus
+from mlplatform.crosscutting.bus.contract import D, Topic, Unreadable
+from mlplatform.crosscutting.bus.memory import MemoryBus, MemoryFollowing
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
 from mlplatform.errors import BusError
 from mlplatform.online.archiver import Archiver
@@ -18,7 +23,7 @@ from mlplatform.online.events import messages
 from mlplatform.online.recovery import StreamFollowing
 from mlplatform.online.streams import publish
 from mlplatform.stages.preparation import batch
-from mlplatform.stores.lake import Lake
+from mlplatform.stores.lake import Lake, Table
 from mlplatform.stores.raw import RawStore
 from mlplatform.stores.warmup import Memory, warm
 from mlplatform_tests.crosscutting.brokers import Broker
@@ -90,6 +95,92 @@ def test_a_memory_catches_up_before_it_is_used_and_is_kept_up_to_date(lake: Lake
     assert status["newest_event"] == EVENTS[half + 99].time.isoformat()
     following.follower.retain([])
     assert following.status(USE_CASE, memory) == {}
+    following.follower.stop()
+
+
+class Held(Shared):
+    """A bus whose readers wait with what they fetched until they may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched, self.go_on = Event(), Event()
+        self.go_on.set()
+
+    def follow(self, topic: Topic[D], after: int) -> MemoryFollowing[D]:
+        bus = self
+
+        class Waiting(MemoryFollowing[D]):
+            def fetch(
+                self, limit: int, wait: float, *, on_unreadable: Unreadable | None = None
+            ) -> list[Received[D]]:
+                received = super().fetch(limit, wait, on_unreadable=on_unreadable)
+                if received:
+                    bus.fetched.set()
+                bus.go_on.wait(20)
+                return received
+
+        return Waiting(self, topic, after)
+
+
+def test_a_memory_that_joins_while_events_come_misses_none_before_them(lake: Lake, tmp_path: Path) -> None:
+    bus = Held()
+    send(bus, 0, 100)
+    following = StreamFollowing(tmp_path, lake, lambda: bus)
+    first, second = (warm(lake, USE_CASE, FEATURES) for _ in range(2))
+    following.join(USE_CASE, first)
+    bus.go_on.clear()
+    bus.fetched.clear()
+    last = send(bus, 100, 150)
+    assert bus.fetched.wait(20)  # events 100 to 150 are on their way to the first memory
+    with ThreadPoolExecutor(1) as pool:
+        joining = pool.submit(following.join, USE_CASE, second)
+        until(
+            lambda: (
+                position(following, second) == 0 and following.follower.target_of(second.features) is not None
+            ),
+            "it never joined",
+        )
+        bus.go_on.set()
+        joining.result(20)
+    assert position(following, second) == last
+    assert_as_batch(second, 150)
+    target = following.follower.target_of(second.features)
+    assert target is not None
+    assert target.applied == 150
+    following.follower.stop()
+
+
+class Busy(Lake):
+    """A lake in which something else happens after the first read of a table."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def read(self, table: Table, **limits: Any) -> pl.DataFrame:
+        frame = super().read(table, **limits)
+        if table.name == f"raw_{STREAM}":
+            happens, self.meanwhile = self.meanwhile, lambda: None
+            happens()
+        return frame
+
+
+def test_what_is_archived_while_the_archive_is_read_comes_from_the_bus(lake: Lake, tmp_path: Path) -> None:
+    bus, busy = Shared(), Busy(tmp_path / "catalog.sqlite", tmp_path / "data")
+    send(bus, 0, 40)
+    store, lock = RawStore(tmp_path / "raw", lake), tmp_path / "lock"
+    with (
+        closing(busy),
+        closing(Archiver(bus, store, USE_CASE, [STREAM], lock=lock, seconds=0)) as archiver,
+    ):
+        archiver.poll()
+        last = send(bus, 40, 80)
+        busy.meanwhile = archiver.poll
+        following, memory = StreamFollowing(tmp_path, busy, lambda: bus), warm(lake, USE_CASE, FEATURES)
+        following.join(USE_CASE, memory)
+    assert position(following, memory) == last
+    assert_as_batch(memory, 80)
+    target = following.follower.target_of(memory.features)
+    assert target is not None
+    assert target.applied >= 80
     following.follower.stop()
 
 
