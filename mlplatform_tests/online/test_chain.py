@@ -161,8 +161,10 @@ def test_a_version_can_be_asked_for(two: Asking) -> None:
 def test_a_canary_answers_for_its_share_of_the_entities_always_the_same(
     world: World, trained: Trained, other: Trained
 ) -> None:
-    world.promote(other.candidate)
-    world.promote(trained.candidate, Policy(entity=("shop", "amount")))
+    # A loaded machine is no reason for another link.
+    calm = Policy(entity=("shop", "amount"), deadline_ms=60_000.0)
+    world.promote(other.candidate, calm)
+    world.promote(trained.candidate, calm)
     world.change("canary", 1, 0.3)
     asking = Asking(world, trained)
 
