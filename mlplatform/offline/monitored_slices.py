@@ -63,7 +63,7 @@ def slices(
         *_ID,
         "score",
         "outcome",
-        reference=pl.when(pl.col("reference_version") == against).then("reference"),
+        reference=pl.when(pl.col("reference_version") == pl.lit(against, pl.Int64)).then("reference"),
         block=pl.col("as_of").dt.date().cast(pl.String),
     )
     columns = _columns(declared, lake, candidates, champion, wanted)
