@@ -1,4 +1,4 @@
-"""The days that a command is about: written as days, and checked against those that a use case has."""
+"""The days that a command is about, checked against those that a use case has, and how fast they pass."""
 
 from datetime import date
 
@@ -13,6 +13,17 @@ def a_day(value: str) -> str:
         return str(date.fromisoformat(value)) if value else ""
     except ValueError as error:
         raise typer.BadParameter(f"got {value!r}; allowed: a day written YYYY-MM-DD.") from error
+
+
+def a_speed(text: str) -> float | None:
+    """So many times as fast as it was, or None for `max`; anything else is wrong use."""
+    try:
+        speed = None if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if speed is not None and not 0 < speed < 1e9:
+        raise typer.BadParameter(f"got speed {text!r}; allowed: max, or a number above 0.")
+    return speed
 
 
 def checked_days(declared: Declared, first: str, last: str) -> tuple[str, str]:

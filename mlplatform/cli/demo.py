@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from mlplatform.cli.app import Json, app
+from mlplatform.cli.days import a_speed
 from mlplatform.cli.demo_shown import Shown, show
 from mlplatform.cli.output import emit, err, progress
 from mlplatform.cli.up import services
@@ -48,7 +49,7 @@ def demo(
 
     Everything is in a home of its own, and on free ports: no other deployment is touched.
     """
-    wanted, limit = _plan(first, last, quick=quick), _speed(speed)
+    wanted, limit = _plan(first, last, quick=quick), a_speed(speed)
     place = Path(home or Path(os.environ["MLPLATFORM_HOME"]) / "demo").absolute()
     homes.clear(place)
     with _environment(homes.environment(place, os.environ)), _interruptible():
@@ -130,16 +131,6 @@ def _plan(first: str, last: str, *, quick: bool) -> Plan:
     except ValueError as error:
         raise typer.BadParameter(f"got days {first!r} and {last!r}; allowed: written {_DAY}.") from error
     return plan(begin, end, quick=quick)
-
-
-def _speed(text: str) -> float | None:
-    try:
-        speed = None if text == "max" else float(text)
-    except ValueError:
-        speed = 0.0
-    if speed is not None and not 0 < speed < 1e9:
-        raise typer.BadParameter(f"got speed {text!r}; allowed: max, or a number above 0.")
-    return speed
 
 
 @contextmanager

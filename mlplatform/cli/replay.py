@@ -15,7 +15,7 @@ import polars as pl
 import typer
 
 from mlplatform.cli.app import Json, UseCaseName, app, use_case_folder
-from mlplatform.cli.days import checked_days
+from mlplatform.cli.days import a_speed, checked_days
 from mlplatform.cli.output import emit, out, progress
 from mlplatform.crosscutting.bus import open_bus
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
@@ -62,7 +62,7 @@ def replay(
     """Send the events of past days again; those of the last 24 hours that were sent before count once."""
     declared, settings = project.load(use_case_folder(use_case)), Settings.load()
     first = first or last or str(declared.config.days.last)
-    days, factor = checked_days(declared, first, last or first), _speed(speed)
+    days, factor = checked_days(declared, first, last or first), a_speed(speed)
     tables = _tables(declared, settings, *days)
     total = sum(1 for _ in events_of(declared, tables))
     kinds: Counter[str] = Counter()
@@ -214,16 +214,6 @@ def _tables(declared: Declared, settings: Settings, first: str, last: str) -> di
     if not any(found[name].height for name in declared.daily if name in found):
         raise NotFound(f"the cleaned tables have no rows of {first} to {last}.", hint=hint)
     return found
-
-
-def _speed(text: str) -> float | None:
-    try:
-        speed = None if text == "max" else float(text)
-    except ValueError:
-        speed = 0.0
-    if speed is not None and not 0 < speed < 1e9:
-        raise typer.BadParameter(f"got speed {text!r}; allowed: max, or a number above 0.")
-    return speed
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ It must not know what is kept; `champions.py` and its neighbours do.
 import random
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,7 @@ class Database:
         return [table.name for table in missing]
 
 
-class StateStore:
+class StateStore(ABC):
     """A store in the small relational state; opening it makes what is not there yet (and SQLite's folder).
 
     Parameters
@@ -131,9 +132,9 @@ class StateStore:
         self._database = Database(url, self.what)
         self._make()
 
+    @abstractmethod
     def _make(self) -> None:
         """Make the tables that are not there yet."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Give the connections back; the store can still be used and will open new ones."""
