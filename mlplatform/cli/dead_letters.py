@@ -1,6 +1,5 @@
 """`mlplatform dead-letters`: messages that their consumer could not handle, and sending them again."""
 
-import getpass
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -11,8 +10,10 @@ from mlplatform.cli.output import emit, err, out
 from mlplatform.crosscutting.bus import Received, open_bus
 from mlplatform.crosscutting.bus.topics import DeadLetter
 from mlplatform.crosscutting.settings import Settings
+from mlplatform.crosscutting.whoami import person
 from mlplatform.errors import BusError
 from mlplatform.offline.dead_letters import letters, redrive
+from mlplatform.stores.audit import AuditLog
 from mlplatform.stores.redriven import Redriven
 
 dead_letters = typer.Typer(help="Messages that their consumer could not handle.", no_args_is_help=True)
@@ -47,16 +48,23 @@ def redrive_(
     again: Annotated[bool, typer.Option("--again", help="Also those that were sent again before.")] = False,
     json: Json = False,
 ) -> None:
-    """Send the originals to their topics again, each once; exit code 1 if one cannot be."""
+    """Send the originals to their topics again, each once; exit code 1 if one cannot be.
+
+    Each is recorded in the audit.
+    """
     settings = Settings.load()
     sent: list[str] = []
     skipped: list[str] = []
     failed: dict[str, str] = {}
-    with closing(open_bus(settings.broker_url)) as bus, closing(Redriven(settings.state_url)) as redriven:
+    with (
+        closing(open_bus(settings.broker_url)) as bus,
+        closing(Redriven(settings.state_url)) as redriven,
+        closing(AuditLog.from_settings(settings)) as audit,
+    ):
         for letter in letters(bus, topic, id or ()):
             name = letter.envelope.id
             try:
-                done = redrive(bus, redriven, letter, getpass.getuser(), again=again)
+                done = redrive(bus, redriven, audit, letter, person(), again=again)
             except BusError as error:
                 failed[name] = f"{error} {error.hint}".strip()
             else:

@@ -14,9 +14,12 @@ from mlplatform.crosscutting.bus import Bus, Received, event_id
 from mlplatform.crosscutting.bus.topics import DEAD_LETTER, DeadLetter, topic_named
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError
+from mlplatform.stores.audit import AuditLog
 from mlplatform.stores.redriven import Redriven
 
 PAGE = 500
+KIND = "dead-letter"
+"""Of the entries in the audit."""
 
 
 def letters(bus: Bus, topic: str = "", ids: Collection[str] = ()) -> list[Received[DeadLetter]]:
@@ -34,14 +37,22 @@ def letters(bus: Bus, topic: str = "", ids: Collection[str] = ()) -> list[Receiv
 
 
 def redrive(
-    bus: Bus, redriven: Redriven, letter: Received[DeadLetter], who: str, *, again: bool = False
+    bus: Bus,
+    redriven: Redriven,
+    audit: AuditLog,
+    letter: Received[DeadLetter],
+    who: str,
+    *,
+    again: bool = False,
 ) -> bool:
-    """Send the original to its topic; False if it was already, and `again` is not given.
+    """Send the original to its topic, and record it in the audit; False if it was already and not `again`.
 
     Raises
     ------
     BusError
         if no broker answers, or the original is not whole or still cannot be read.
+    StoreError
+        if the audit cannot be written; the message went out then, and a consumer knows it by its id.
     """
     id, data = letter.envelope.id, letter.envelope.data
     sent = redriven.counts().get(id, 0)
@@ -55,6 +66,17 @@ def redrive(
         original = msgspec.json.decode(payload, type=topic.envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BusError(f"letter {id} still cannot be read: {error}.", hint="Send it corrected.") from error
-    bus.publish(topic, original, again=event_id("redrive", id, sent + 1))
-    redriven.note(id, sent + 1, utc_now(), who)
+    sending = event_id("redrive", id, sent + 1)
+    bus.publish(topic, original, again=sending)
+    now = utc_now()
+    audit.record(
+        KIND,
+        data.use_case or data.topic,
+        who=who,
+        why=f"sent again by command, after: {data.reason}",
+        details={"action": "redrive", "letter": id, "topic": data.topic, "time": sent + 1},
+        at=now,
+        id=sending,
+    )
+    redriven.note(id, sent + 1, now, who)
     return True

@@ -1,6 +1,7 @@
 """A query to a database (SQLAlchemy), delivered as JSON lines: a row a line, in the order of the query."""
 
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from mlplatform.errors import ConfigurationError, SourceError
+from mlplatform.errors import ConfigurationError, SourceAway, SourceError
 from mlplatform.sources._contract import WHOLE, Delivery, Part, Source
 
 CHUNK = 5_000
@@ -90,8 +91,10 @@ class _Query:
     def _save(self, engine: sqlalchemy.Engine, partition: str, file: Path, shown: str) -> None:
         statement = sqlalchemy.text(self.query)
         values = {"partition": partition} if "partition" in statement._bindparams else {}
+        connected = False
         try:
             with engine.connect() as connection, file.open("wb") as out:
+                connected = True
                 streaming = connection.execution_options(stream_results=True, yield_per=CHUNK)
                 result = streaming.execute(statement, values)
                 names = list(result.keys())
@@ -104,9 +107,25 @@ class _Query:
                     out.write(line + b"\n")
         except SQLAlchemyError as error:
             said = (str(getattr(error, "orig", "")).splitlines() or [type(error).__name__])[0]
+            if not connected or _passes(error):
+                raise SourceAway(
+                    f"{shown} does not answer: {said}.", hint="Run again; see that the database is up."
+                ) from error
             raise SourceError(
                 f"the query to {shown} failed: {said}.", hint="Try options.query in the database itself."
             ) from error
+
+
+def _passes(error: SQLAlchemyError) -> bool:
+    """Whether the same query may work later: the connection was lost, or somebody else holds a lock.
+
+    Drivers say which by the code of SQLSTATE (classes of PostgreSQL's manual, appendix A) or of SQLite.
+    """
+    if not isinstance(error, DBAPIError):
+        return False
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return error.connection_invalidated or busy or state[:2] in ("08", "40", "53", "55", "57")
 
 
 def _plain(value: Any) -> Any:

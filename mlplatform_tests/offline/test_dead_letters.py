@@ -9,7 +9,8 @@ from mlplatform.crosscutting.bus import envelope
 from mlplatform.crosscutting.bus.consume import consume
 from mlplatform.crosscutting.bus.memory import MemoryBus
 from mlplatform.crosscutting.bus.topics import DEAD_LETTER, SCORING_REQUESTED, ScoringRequested
-from mlplatform.offline.dead_letters import letters, redrive
+from mlplatform.offline.dead_letters import KIND, letters, redrive
+from mlplatform.stores.audit import AuditLog
 from mlplatform.stores.redriven import Redriven
 
 
@@ -35,13 +36,17 @@ def test_a_letter_is_sent_again_once_and_again_when_asked(tmp_path: Path) -> Non
     (letter,) = letters(bus, "scoring-requested")
     assert "there is no such day" in letter.envelope.data.reason
     assert letters(bus, "source-event") == letters(bus, "", ["other"]) == []
-    with closing(Redriven(f"sqlite:///{tmp_path / 'state.sqlite'}")) as redriven:
-        assert redrive(bus, redriven, letter, "me")
-        assert not redrive(bus, redriven, letter, "me")
+    url = f"sqlite:///{tmp_path / 'state.sqlite'}"
+    with closing(Redriven(url)) as redriven, closing(AuditLog(url)) as audit:
+        assert redrive(bus, redriven, audit, letter, "me")
+        assert not redrive(bus, redriven, audit, letter, "me")
         (first,) = _consumed(bus, fails=False)
-        assert redrive(bus, redriven, letter, "me", again=True)
+        assert redrive(bus, redriven, audit, letter, "me", again=True)
         (second,) = _consumed(bus, fails=False)
         assert redriven.counts() == {letter.envelope.id: 2}
+        entries = [(entry.who, entry.subject, entry.told()["details"]) for entry in audit.entries(kind=KIND)]
     assert first.data == second.data == data
     assert first.id == second.id == "a", "a consumer that had handled it would not know it"
     assert bus.last(DEAD_LETTER) == letter.sequence
+    topic = {"action": "redrive", "letter": letter.envelope.id, "topic": "scoring-requested"}
+    assert entries == [("me", "flights", topic | {"time": time}) for time in (1, 2)]

@@ -1,6 +1,7 @@
 """A query as a source, over a real SQLite database: rows in order, values as JSON, secrets never shown."""
 
 import json
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mlplatform.errors import ConfigurationError, SourceError
+from mlplatform.errors import ConfigurationError, SourceAway, SourceError
 from mlplatform.sources import sql
 from mlplatform.sources._contract import WHOLE, Delivery
 
@@ -132,7 +133,25 @@ def test_a_query_that_cannot_be_delivered(folder: Path, query: str, said: str) -
     with pytest.raises(SourceError, match=said) as caught:
         whole(folder, query)
     assert caught.value.hint
+    assert not isinstance(caught.value, SourceAway), "it would be tried again, in vain"
     assert len(whole(folder, "SELECT id FROM orders")) == 3
+
+
+def test_what_may_pass_is_said_so_that_it_is_tried_again(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "shop.db")) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SourceAway, match="database is locked") as caught:
+            whole(folder, "SELECT id FROM orders", url=f"{URL}?timeout=0.01")
+    assert caught.value.hint
+    assert len(whole(folder, "SELECT id FROM orders")) == 3
+
+
+def test_a_server_that_is_not_up_may_be_later(folder: Path) -> None:
+    pytest.importorskip("psycopg", reason="no psycopg")
+    with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
+        port = nobody.getsockname()[1]
+    with pytest.raises(SourceAway, match="does not answer"):
+        whole(folder, "SELECT 1", url=f"postgresql+psycopg://anna:hush@127.0.0.1:{port}/shop")
 
 
 def test_a_database_that_is_not_there_is_not_made(folder: Path) -> None:
