@@ -23,6 +23,8 @@ MOST_ROWS = 20_000
 MOST_COLUMNS = 15
 """Evidently takes seconds and megabytes per column; a report is for reading, so a sample is enough."""
 SEED = 20131031
+SNAPSHOT = ".snapshot.gz"
+"""Suffix of the file of a snapshot, in place of its page's `.html`; none is served."""
 
 _ONE_AT_A_TIME = threading.Lock()
 """Warning filters and Evidently's registries belong to the whole process."""

@@ -12,14 +12,11 @@ from typing import Any
 
 import polars as pl
 
-from mlplatform.crosscutting.evidently_report import EvidentlyResult, report
+from mlplatform.crosscutting.evidently_report import SNAPSHOT, EvidentlyResult, report
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.offline.declared import Declared
 from mlplatform.offline.drift_windows import Window
 from mlplatform.stores.files import write_atomically
-
-SNAPSHOT = ".snapshot.gz"
-"""Suffix of what the page is made of; no such file is served."""
 
 
 def page_of(declared: Declared, window: Window) -> str:

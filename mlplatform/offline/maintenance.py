@@ -1,6 +1,7 @@
 """What killed processes left behind is removed: files that nothing names, once they are old enough.
 
-Never removed is what has its final name: deliveries, candidates and packages. It must not know Dagster.
+So are pages of reports, which are made again when somebody asks. Never removed is what has its final name:
+deliveries, candidates and packages. It must not know Dagster.
 """
 
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from mlplatform.crosscutting.evidently_report import SNAPSHOT
 from mlplatform.crosscutting.settings import Settings
 from mlplatform.stores.lake import Lake
 
@@ -72,6 +74,8 @@ def _left_over(settings: Settings, temporary: Path) -> Iterator[Path]:
     yield from settings.raw.glob(".incoming-*")
     for root in (settings.candidates, settings.packages):
         yield from (path for path in root.glob("*/.*") if _DRAFT.fullmatch(path.name))
+    for snapshot in settings.reports.rglob(f"*{SNAPSHOT}"):  # the page is made again when somebody asks
+        yield snapshot.with_name(f"{snapshot.name.removesuffix(SNAPSHOT)}.html")
     for prefix in _SPOOLS:
         for path in temporary.glob(f"{prefix}*"):
             with suppress(OSError):

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from pathlib import Path
 
+from mlplatform.crosscutting.evidently_report import SNAPSHOT
 from mlplatform.errors import RequestError
 from mlplatform.online.child import Children
 from mlplatform.online.report_page import is_made
 
 _LOG = logging.getLogger(__name__)
-SNAPSHOT = ".snapshot.gz"
 WAIT_SECONDS = 20.0
 """How long one request waits for a page; then it is told to come again."""
 MOST_SECONDS = 180.0

@@ -29,17 +29,22 @@ def test_only_old_left_over_files_go(tmp_path: Path, dry_run: bool) -> None:
         _file(settings.raw / ".incoming-old", 2),
         _file(settings.candidates / "flights" / f".{DIGEST}-01234567" / "model.txt", 2),
         _file(spool / "mlplatform-download-x" / "part", 2),
+        _file(settings.reports / "flights" / "drift" / "2026-01.html", 2),
     ]
     stays = [
         _file(settings.raw / "ab" / DIGEST, 400),
         _file(settings.raw / ".incoming-young", 0),
         _file(settings.candidates / "flights" / DIGEST / "model.txt", 400),
         _file(settings.packages / "flights" / f".{DIGEST}-76543210" / "model.txt", 0),
+        _file(settings.reports / "flights" / "drift" / "2026-01.snapshot.gz", 400),
+        _file(settings.reports / "flights" / "drift" / "2026-02.html", 0),
+        _file(settings.reports / "flights" / "drift" / "2026-02.snapshot.gz", 400),
+        _file(settings.reports / "flights" / "evaluation.html", 400),
         _file(spool / "somebody-else" / "part", 400),
     ]
     done = maintain(settings, dry_run=dry_run, temporary=spool)
-    assert len(done.removed) == 3
-    assert done.bytes >= 15
-    assert [path.exists() for path in gone] == [dry_run] * 3
+    assert len(done.removed) == 4
+    assert done.bytes >= 20
+    assert [path.exists() for path in gone] == [dry_run] * 4
     assert all(path.exists() for path in stays)
     assert maintain(settings, temporary=spool).removed == (done.removed if dry_run else [])

@@ -10,10 +10,11 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from mlplatform.crosscutting.evidently_report import SNAPSHOT
 from mlplatform.online.pages_http import add_pages
 from mlplatform.online.refusals import add_refusals
 from mlplatform.online.report_page import is_made
-from mlplatform.online.reports import SNAPSHOT, Reports
+from mlplatform.online.reports import Reports
 
 NAME = "drift-2025-04-08-to-2025-04-18"
 URL = f"/reports/orders/{NAME}.html"
