@@ -66,7 +66,7 @@ class Estimator:
         return Leaking(self._estimator.fit(training), self._leak)
 
 
-def build(after: int = 100, seconds: float = 1.2, **params: object) -> Estimator:
+def build(after: int = 200, seconds: float = 1.2, **params: object) -> Estimator:
     """An estimator; `params` are LightGBM's."""
     return Estimator(lightgbm.build(**params), Leak(after, seconds))
 

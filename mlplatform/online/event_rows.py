@@ -83,6 +83,26 @@ class EventRows:
             ) from error
 
 
+class Reach:
+    """Which rows say anything to questions as of `whole_from_us` (UTC, µs) or later.
+
+    They are those that a memory reads from the lake: any of their table's clocks is late enough. The rows
+    before them would go to the beginning of every log, where each moves all that lie behind it.
+    """
+
+    def __init__(self, feature_set: FeatureSet, whole_from_us: int) -> None:
+        self._from = {
+            source.name: [
+                (clock, whole_from_us - us) for clock, us in feature_set.clocks(source.table).items()
+            ]
+            for source in feature_set.sources
+        }
+
+    def has(self, source: str, row: Row) -> bool:
+        """Whether a row of a source is one of them."""
+        return any((row[clock] or 0) >= begin for clock, begin in self._from[source])
+
+
 def schemas(lake: Lake, use_case: str, feature_set: FeatureSet) -> Schemas:
     """Columns and types of the cleaned tables that a feature set reads.
 

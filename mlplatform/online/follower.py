@@ -17,7 +17,7 @@ from mlplatform.crosscutting.bus import Bus, Received
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT, SourceEvent
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError, FeatureError, MlplatformError
-from mlplatform.online.event_rows import EventRows, microseconds
+from mlplatform.online.event_rows import EventRows, Reach, microseconds
 from mlplatform.stages.preparation.online import OnlineFeatures
 from mlplatform.stores.entities import Entities
 from mlplatform.stores.online import OnlineStore
@@ -49,13 +49,16 @@ class Target:
     clock: Callable[[], datetime] = field(default=utc_now, repr=False)
     entities: Entities | None = None
     """Told of every row too, where questions may name their entity only."""
+    reach: Reach | None = None
+    """Rows out of it say nothing to any question; None: there is no such row."""
 
     def apply(self, stream: str, document: bytes, time: datetime) -> None:
         """Take one event; one that cannot be read is counted, logged and left out."""
         try:
             found = self.rows.read(stream, document)
             if found is not None:
-                self.features.event(*found)
+                if self.reach is None or self.reach.has(*found):
+                    self.features.event(*found)
                 if self.entities is not None:
                     self.entities.take(*found)
                 self.applied += 1

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from mlplatform.crosscutting.bus.topics import SOURCE_EVENT, SourceEvent
 from mlplatform.crosscutting.clock import utc_now
 from mlplatform.errors import BusError, FeatureError, StoreError
 from mlplatform.online.archived import Archived, archived
-from mlplatform.online.event_rows import EventRows, microseconds, schemas
+from mlplatform.online.event_rows import EventRows, Reach, microseconds, schemas
 from mlplatform.online.follower import AHEAD, counts_on
 from mlplatform.online.lock_file import LockFile
 from mlplatform.online.prepared_store import PreparedStore, State
@@ -30,7 +30,7 @@ from mlplatform.online.streams import Streams
 from mlplatform.stages.preparation.online import OnlineFeatures
 from mlplatform.stores.lake import Lake
 from mlplatform.stores.online import OnlineStore
-from mlplatform.stores.warmup import warm_at
+from mlplatform.stores.warmup import QUESTIONS, warm_at
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 512
@@ -170,6 +170,7 @@ class Preparation:
             return False
         columns = schemas(self._lake, self.use_case, self._feature_set)
         self._rows_of = EventRows(self._streams, self._feature_set, columns)
+        self._reach = Reach(self._feature_set, clock - QUESTIONS // timedelta(microseconds=1))
         self._features: OnlineFeatures = warm_at(self._lake, self.use_case, self._feature_set, clock)
         self._state, self._pending, self.clock_us = state, pending, clock
         self._begun, self.position = dict(state.positions), state.position
@@ -201,7 +202,8 @@ class Preparation:
                     return True
                 self.clock_us = moment
                 self._answer(position)
-            self._features.event(*found)
+            if self._reach.has(*found):
+                self._features.event(*found)
             if self._shared is not None:
                 self._shared.event(*found)
         except FeatureError as error:

@@ -14,7 +14,7 @@ from mlplatform.crosscutting.bus import Bus
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
 from mlplatform.errors import MlplatformError
 from mlplatform.online.archived import Archived, archived
-from mlplatform.online.event_rows import EventRows, microseconds, schemas
+from mlplatform.online.event_rows import EventRows, Reach, microseconds, schemas
 from mlplatform.online.follower import Follower, Target
 from mlplatform.online.streams import Streams, published
 from mlplatform.stages.preparation.declarations import FeatureSet
@@ -56,8 +56,10 @@ def target_of(lake: Lake, streams: Streams, memory: Memory) -> Target:
     """
     features, use_case = memory.features, streams.use_case
     rows = EventRows(streams, features.feature_set, schemas(lake, use_case, features.feature_set))
-    target = Target(use_case, features, rows, entities=memory.entities)
-    since = horizon(features.feature_set, memory.whole_from_us or 0)
+    whole_from = memory.whole_from_us
+    reach = None if whole_from is None else Reach(features.feature_set, whole_from)
+    target = Target(use_case, features, rows, entities=memory.entities, reach=reach)
+    since = horizon(features.feature_set, whole_from or 0)
     found = archived(lake, use_case, sorted(streams.streams), since)
     for event in found.events():
         target.apply(event.stream, event.document, event.time)

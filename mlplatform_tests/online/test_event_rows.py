@@ -1,6 +1,6 @@
 """Events read as rows: typed as the cleaned tables, times in microseconds, what is left out is None."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mlplatform.errors import FeatureError, StoreError
-from mlplatform.online.event_rows import EventRows
+from mlplatform.online.event_rows import EventRows, Reach
 from mlplatform.online.streams import StreamSources, of_declaration, publish, published
 from mlplatform_tests.online.stream_world import STREAM, streams, world_orders
 from mlplatform_tests.online.world import FEATURES, USE_CASE
@@ -81,3 +81,17 @@ def test_what_is_published_is_found_again(tmp_path: Any) -> None:
 
 def test_the_schemas_are_those_of_the_lake() -> None:
     assert SCHEMAS["orders"]["placed"] == pl.Datetime("us", "UTC")
+
+
+def test_rows_in_reach_are_those_a_memory_reads_from_the_lake() -> None:
+    orders = pl.DataFrame(world_orders())
+    whole_from = orders["placed"].sort()[len(orders) // 2]
+    clocks = FEATURES.clocks("orders")
+    late = [pl.col(clock) >= whole_from - timedelta(microseconds=us) for clock, us in clocks.items()]
+    expected = orders.select(pl.any_horizontal(late).fill_null(False)).to_series().to_list()
+    assert 0 < sum(expected) < len(expected)
+    times = orders.with_columns(pl.col(pl.Datetime).dt.timestamp("us"))
+    reach = Reach(FEATURES, round(whole_from.timestamp()) * 1_000_000)
+    for source in FEATURES.sources:
+        if source.table == "orders":
+            assert [reach.has(source.name, row) for row in times.iter_rows(named=True)] == expected
