@@ -137,7 +137,7 @@ class Lake:
             for each, keys, rows in prepared:
                 cursor.register(INCOMING, rows)
                 self._shape(cursor, each.table, evolve=each.evolve)
-                cursor.execute(*lake_sql.delete(each.table, keys))
+                cursor.execute(lake_sql.delete(each.table, keys))
                 cursor.execute(lake_sql.insert(each.table))
 
         filled = [each.table for each in writes if each.frame.height]
@@ -253,7 +253,7 @@ class Lake:
             statement = lake_sql.select(
                 table, asked, first=first, last=last, partitions=partitions, moments=moments
             )
-            frame = _frame(cursor.execute(*statement))
+            frame = _frame(cursor.execute(statement))
         return (in_order(frame) if KEY in asked else frame).select(wanted)
 
     def exists(self, table: Table) -> bool:
@@ -262,10 +262,10 @@ class Lake:
 
     def tables(self, schema: str) -> list[str]:
         """Names of one schema's tables, sorted; none where there is no lake yet."""
-        query = "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = ?"
         try:
             with self._reading(schema) as cursor:
-                return sorted(name for (name,) in cursor.execute(query, [READER, schema]).fetchall())
+                found = cursor.execute(lake_sql.tables_of(schema, READER)).fetchall()
+                return sorted(name for (name,) in found)
         except NotFound:
             return []
 
@@ -308,7 +308,7 @@ class Lake:
             cursor.execute(f"SET allowed_directories = [{lake_sql.text(f'{self._data}/')}]")
             for setting in ("enable_external_access = false", "lock_configuration = true"):
                 cursor.execute(f"SET {setting}")
-            parsed = cursor.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
+            parsed = cursor.execute(f"SELECT json_serialize_sql({lake_sql.text(query)})").fetchall()
             lake_sql.check_select(parsed[0][0])
             cursor.execute("USE lake")
             return _frame(cursor.execute(query, list(parameters)))
@@ -345,7 +345,7 @@ def _merge(cursor: Cursor) -> None:
 
 
 def _columns(cursor: Cursor, table: Table, lake: str) -> dict[str, str]:
-    return dict(cursor.execute(*lake_sql.columns_of(table, lake)).fetchall())
+    return dict(cursor.execute(lake_sql.columns_of(table, lake)).fetchall())
 
 
 def _frame(result: Cursor) -> pl.DataFrame:

@@ -1,7 +1,8 @@
 """Names, statements and schema comparison of the lake.
 
-It must not open a connection or a file: text and values in, text and values out. Values are always bound
-parameters; only checked or quoted identifiers are put into a statement.
+It must not open a connection or a file: text and values in, text out. Identifiers are checked or quoted,
+values are literals that `literal` makes: at the first bound parameter of a process DuckDB imports pandas
+(is the value its NaT?), which takes half a second and 48 MB of every command that only reads.
 """
 
 import json
@@ -24,7 +25,6 @@ _LOOKING = frozenset(
     f"ducklake_{name}"
     for name in ("snapshots", "table_info", "list_files", "options", "settings", "table_changes")
 )
-Statement = tuple[str, list[object]]
 Moments = tuple[datetime | None, datetime | None]
 """From and until, both included; None is no bound."""
 
@@ -64,8 +64,13 @@ def quoted(name: str) -> str:
 
 
 def text(value: str | Path) -> str:
-    """Any text as an SQL literal, for the few statements that take no bound parameters."""
+    """Any text as an SQL literal."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def literal(value: str | datetime) -> str:
+    """Any text, or a time with a zone (to the microsecond), as an SQL literal."""
+    return f"TIMESTAMPTZ {text(value.isoformat())}" if isinstance(value, datetime) else text(value)
 
 
 def attach(lake: str, catalog: Path, data: Path) -> str:
@@ -75,12 +80,18 @@ def attach(lake: str, catalog: Path, data: Path) -> str:
     return f"ATTACH {text(f'ducklake:sqlite:{catalog}')} AS {lake} ({', '.join(options)})"
 
 
-def columns_of(table: Table, lake: str) -> Statement:
+def tables_of(schema: str, lake: str) -> str:
+    """Names of a schema's tables."""
+    where = f"database_name = {text(lake)} AND schema_name = {text(schema)}"
+    return f"SELECT table_name FROM duckdb_tables() WHERE {where}"
+
+
+def columns_of(table: Table, lake: str) -> str:
     """Name and type of each stored column, in order; no row where the table does not exist."""
+    where = f"database_name = {text(lake)} AND schema_name = {text(table.schema)}"
     return (
-        "SELECT column_name, data_type FROM duckdb_columns()"
-        " WHERE database_name = ? AND schema_name = ? AND table_name = ? ORDER BY column_index",
-        [lake, table.schema, table.name],
+        f"SELECT column_name, data_type FROM duckdb_columns() WHERE {where}"
+        f" AND table_name = {text(table.name)} ORDER BY column_index"
     )
 
 
@@ -95,10 +106,9 @@ def add_column(table: Table, name: str, kind: str) -> str:
     return f"ALTER TABLE {table.within(WRITER)} ADD COLUMN {quoted(name)} {kind}"
 
 
-def delete(table: Table, partitions: Sequence[str] | None) -> Statement:
+def delete(table: Table, partitions: Sequence[str] | None) -> str:
     """Delete the named partitions, or with None every row."""
-    where, values = _where(partitions=partitions)
-    return f"DELETE FROM {table.within(WRITER)}{where}", values
+    return f"DELETE FROM {table.within(WRITER)}{_where(partitions=partitions)}"
 
 
 def insert(table: Table) -> str:
@@ -114,42 +124,40 @@ def select(
     last: str | None = None,
     partitions: Sequence[str] | None = None,
     moments: Mapping[str, Moments] | None = None,
-) -> Statement:
+) -> str:
     """Select columns of the partitions from `first` to `last` (both included) and among `partitions`, of them
     the rows with one of the `moments`."""
-    where, values = _where(first=first, last=last, partitions=partitions)
+    where = _where(first=first, last=last, partitions=partitions)
     if moments is not None:
-        within, bounds = _within(moments)
-        where, values = f"{where} AND {within}" if where else f" WHERE {within}", [*values, *bounds]
-    return f"SELECT {', '.join(map(quoted, columns))} FROM {table.within(READER)}{where}", values
+        where = f"{where} AND {_within(moments)}" if where else f" WHERE {_within(moments)}"
+    return f"SELECT {', '.join(map(quoted, columns))} FROM {table.within(READER)}{where}"
 
 
-def _within(moments: Mapping[str, Moments]) -> Statement:
+def _within(moments: Mapping[str, Moments]) -> str:
     """Any of the columns within its bounds, both included; None is no bound."""
-    terms, values = [], []
+    terms = []
     for column, bounds in moments.items():
         limits = [
-            (sign, bound) for sign, bound in zip((">=", "<="), bounds, strict=True) if bound is not None
+            f"{quoted(column)} {sign} {literal(bound)}"
+            for sign, bound in zip((">=", "<="), bounds, strict=True)
+            if bound is not None
         ]
-        asked = [f"{quoted(column)} {sign} ?" for sign, _ in limits] or [f"{quoted(column)} IS NOT NULL"]
-        terms.append(f"({' AND '.join(asked)})")
-        values += [bound for _, bound in limits]
-    return f"({' OR '.join(terms) or 'true'})", list(values)
+        terms.append(f"({' AND '.join(limits or [f'{quoted(column)} IS NOT NULL'])})")
+    return f"({' OR '.join(terms) or 'true'})"
 
 
 def _where(
     *, first: str | None = None, last: str | None = None, partitions: Sequence[str] | None = None
-) -> Statement:
-    terms: list[tuple[str, object]] = []
+) -> str:
+    terms = []
     if partitions is not None:
         # Files are skipped by their minimum and maximum; the list alone would read them all.
         first = max(filter(None, (first, min(partitions, default=None))), default=None)
         last = min(filter(None, (last, max(partitions, default=None))), default=None)
-        terms.append((f"{KEY} IN (SELECT unnest(?::VARCHAR[]))", list(partitions)))
-    terms += [(f"{KEY} >= ?", first)] if first is not None else []
-    terms += [(f"{KEY} <= ?", last)] if last is not None else []
-    where = " AND ".join(term for term, _ in terms)
-    return (f" WHERE {where}" if where else ""), [value for _, value in terms]
+        terms.append(f"{KEY} IN (SELECT unnest([{', '.join(map(text, partitions))}]::VARCHAR[]))")
+    terms += [f"{KEY} >= {text(first)}"] if first is not None else []
+    terms += [f"{KEY} <= {text(last)}"] if last is not None else []
+    return f" WHERE {' AND '.join(terms)}" if terms else ""
 
 
 def new_columns(

@@ -302,6 +302,8 @@ class TestReplacing:
 
 
 KEYS = [
+    "it's",
+    "a?b",
     "x') OR 1=1 --",
     "'; DROP TABLE lake.flight_delay.flights; --",
     "%",
@@ -321,6 +323,23 @@ def test_a_partition_key_is_only_a_value(lake: Lake, key: str) -> None:
     lake.write(FLIGHTS, day(key, rows=2), [key])
     assert_frame_equal(lake.read(FLIGHTS, partitions=[key]), day(key, rows=2))
     assert_frame_equal(lake.read(FLIGHTS, partitions=DAYS), days())
+
+
+READING = """
+import sys
+from pathlib import Path
+from mlplatform.stores.lake import Lake, Table
+lake, table = Lake(Path("lake/catalog.sqlite"), Path("lake/data")), Table("flight_delay", "flights")
+assert lake.read(table, first="2013-01-02", partitions=["2013-01-02"]).height == 3
+assert (lake.tables("flight_delay"), len(lake.partitions(table))) == (["flights"], lake.row_count(table) / 3)
+assert lake.sql("SELECT count(*) FROM flight_delay.flights").item() == 9
+sys.exit("pandas" in sys.modules)
+"""
+
+
+def test_who_only_reads_the_lake_does_not_wait_for_pandas(lake: Lake, tmp_path: Path) -> None:
+    lake.write(FLIGHTS, days(), DAYS)
+    subprocess.run([sys.executable, "-c", READING], cwd=tmp_path, check=True)
 
 
 class TestDurability:
