@@ -72,22 +72,19 @@ def rollbacks(declared: Declared, settings: Settings, played: Played) -> list[di
 def retrainings(declared: Declared, settings: Settings, played: Played) -> list[dict[str, Any]]:
     """Trainings that the platform began by itself, why, and whether what came of it was promoted."""
     with closing(ChampionStore(settings.state_url)) as store:
-        releases = store.history(declared.name)
-        promoted = {
-            change.version: change for change in store.changes(declared.name) if change.action == "promote"
-        }
+        promotions = [change for change in store.changes(declared.name) if change.action == "promote"]
     with instance_of(settings) as instance:
         runs = [record for record in instance.get_run_records() if TRIGGER_TAG in record.dagster_run.tags]
     found = []
     for record in sorted(runs, key=lambda record: record.create_timestamp):
         run = record.dagster_run
-        as_of = run.tags.get("dagster/partition", "")
-        won = [each for each in releases if each.as_of == as_of and each.version in promoted]
+        # A person may promote another candidate of the same training: that is not what came of it.
+        won = [each for each in promotions if f"(run {run.run_id[:8]})" in each.changed_by]
         found.append(
             {
                 "trigger": run.tags[TRIGGER_TAG],
                 "cause": run.tags[REASON_TAG],
-                "as_of": as_of,
+                "as_of": run.tags.get("dagster/partition", ""),
                 "status": run.status.value,
                 "replayed_at": f"{played.clock.at(_utc(record.create_timestamp)):%Y-%m-%dT%H:%M:%SZ}",
                 "promoted": won[-1].version if won else None,

@@ -83,6 +83,7 @@ class Services:
 
     def __init__(self, settings: Settings, use_case: str, stream: str) -> None:
         self.counts = Counts()
+        self._sent = 0  # position on the bus of the newest event
         self._use_case = use_case
         self._events = f"/events/{stream}?use_case={use_case}"
         self._ingestion = _Connection(settings.host, settings.ingestion_port, settings.access.headers())
@@ -105,23 +106,21 @@ class Services:
                 )
             time.sleep(0.2)
 
-    def send(self, events: Sequence[tuple[str, bytes]]) -> int:
-        """Send events (kind, JSON) in order; the bus position of the last one, 0 of none.
+    def send(self, events: Sequence[tuple[str, bytes]]) -> None:
+        """Send events (kind, JSON) in order.
 
         Raises
         ------
         ServiceError
             if they are refused, or not accepted within `PATIENCE`.
         """
-        position = 0
         for start in range(0, len(events), MOST_EVENTS):
             part = events[start : start + MOST_EVENTS]
-            position = max(self._accepted(b"\n".join(line for _, line in part)))
+            self._sent = max(self._accepted(b"\n".join(line for _, line in part)))
             self.counts.events.update(kind for kind, _ in part)
-        return position
 
-    def await_applied(self, position: int) -> None:
-        """Wait until the features of the champion know every event up to a position of the bus.
+    def await_applied(self) -> None:
+        """Wait until the features of the champion know every event that was sent.
 
         Raises
         ------
@@ -131,11 +130,11 @@ class Services:
         deadline = time.monotonic() + PATIENCE
         while True:
             known = self._known() or 0
-            if known >= position:
+            if known >= self._sent:
                 return
             if time.monotonic() >= deadline:
                 raise ServiceError(
-                    f"the scoring service is at event {known} of {position} for {PATIENCE:g} s.",
+                    f"the scoring service is at event {known} of {self._sent} for {PATIENCE:g} s.",
                     hint="Its log, logs/scoring.log in the home, says why.",
                 )
             time.sleep(_PAUSE)

@@ -179,7 +179,8 @@ class Follower:
     def _apply(self, received: list[Received[SourceEvent]]) -> None:
         present = self._targets
         self._followed = tuple(target for target in self._followed if target in present)
-        for target in self._followed:
+        # The one that joined last comes first: it takes the place of another, and must not know less.
+        for target in reversed(self._followed):
             for each in received:
                 target.take(each)
             if received:

@@ -68,16 +68,18 @@ def services() -> Iterator[Services]:
 def test_events_go_in_order_and_in_parts_also_to_a_busy_service(services: Services) -> None:
     _Handler.busy = 1
     events = [("arrival" if n % 2 else "departure", b"{}") for n in range(MOST_EVENTS + 10)]
-    assert services.send(events) == MOST_EVENTS + 10
+    services.send(events)
     assert services.counts.events == {"arrival": 505, "departure": 505}
-    assert services.send([]) == 0
+    assert _Handler.position == MOST_EVENTS + 10
 
 
 def test_a_champion_is_waited_for_and_then_its_features(services: Services) -> None:
     services.await_ready()
     assert _Handler.position == 3
-    services.await_applied(3)
-    assert _Handler.position == 5
+    services.send([("arrival", b"{}")] * 2)
+    services.send([])  # a step at night: those of the steps before are to be known all the same
+    services.await_applied()
+    assert _Handler.position == 7
 
 
 def test_answers_are_counted_by_link_and_failures_told(services: Services) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec import Raw
 
 from mlplatform.crosscutting.bus import Bus, Received, open_bus
 from mlplatform.crosscutting.bus.contract import D, Topic, Unreadable
@@ -19,6 +20,7 @@ from mlplatform.crosscutting.bus.memory import MemoryBus, MemoryFollowing
 from mlplatform.crosscutting.bus.topics import SOURCE_EVENT
 from mlplatform.errors import BusError
 from mlplatform.online.archiver import Archiver
+from mlplatform.online.event_rows import EventRows, Row, schemas
 from mlplatform.online.events import messages
 from mlplatform.online.recovery import StreamFollowing
 from mlplatform.online.streams import publish
@@ -147,6 +149,31 @@ def test_a_memory_that_joins_while_events_come_misses_none_before_them(lake: Lak
     target = following.follower.target_of(second.features)
     assert target is not None
     assert target.applied == 150
+    following.follower.stop()
+
+
+def test_a_memory_that_takes_the_place_of_another_never_knows_less(lake: Lake, tmp_path: Path) -> None:
+    bus = Shared()
+    send(bus, 0, 40)
+    following = StreamFollowing(tmp_path, lake, lambda: bus)
+    first, second = (warm(lake, USE_CASE, FEATURES) for _ in range(2))
+    following.join(USE_CASE, first)
+    following.join(USE_CASE, second)
+    before, after = (following.follower.target_of(memory.features) for memory in (first, second))
+    assert before is not None
+    assert after is not None
+    behind: list[int] = []
+
+    class Looking(EventRows):
+        def read(self, stream: str, document: bytes | Raw) -> tuple[str, Row] | None:
+            behind.append(before.position - after.position)
+            return super().read(stream, document)
+
+    before.rows = Looking(streams(), FEATURES, schemas(lake, USE_CASE, FEATURES))
+    last = send(bus, 40, 140)
+    until(lambda: before.position == last, "the events were never applied")
+    assert len(behind) == 100
+    assert max(behind) < 0, "the old one had events that the new one had not"
     following.follower.stop()
 
 
