@@ -1,4 +1,4 @@
-"""`mlplatform demo`: months of real flights through the real services in minutes, with mistakes in them."""
+"""`mlplatform demo`: months of real flights through the real services at high speed, with mistakes."""
 
 import os
 import signal

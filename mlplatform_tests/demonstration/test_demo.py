@@ -14,7 +14,7 @@ from mlplatform_tests.cli.platform_up import COMMAND, wait_until
 from mlplatform_tests.small.world import environ
 
 PATIENCE = 1800
-"""Seconds: on a machine that does nothing else a quick demonstration takes five minutes."""
+"""Seconds: on a machine that does nothing else a quick demonstration takes twelve minutes."""
 
 
 class Running:
