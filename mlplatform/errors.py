@@ -8,6 +8,7 @@ MlplatformError
 │       └── DeliveryRefused a whole delivery is refused, for a named reason
 ├── StoreError              a store cannot be read or written
 │   ├── SchemaMismatch      columns or types differ from the stored table
+│   ├── RowsRefused         rows that are none, or not of the partitions they are written to
 │   └── NotFound            what was asked for is not in the store
 ├── FeatureError            features cannot be computed as declared
 │   └── FeatureSetMismatch  a model and a row belong to different feature sets
@@ -58,6 +59,10 @@ class StoreError(MlplatformError):
 
 class SchemaMismatch(StoreError):
     """Columns or types differ from those of the stored table."""
+
+
+class RowsRefused(StoreError):
+    """Rows that a store does not take: none, or those of other partitions; the same will be refused again."""
 
 
 class NotFound(StoreError):

@@ -19,7 +19,7 @@ from dagster import (
 )
 
 from mlplatform.crosscutting.bus.contract import BrokerAway
-from mlplatform.errors import NotFound, SchemaMismatch, SourceAway, StoreError
+from mlplatform.errors import NotFound, RowsRefused, SchemaMismatch, SourceAway, StoreError
 from mlplatform.offline.config import Retries
 
 TAG = "mlplatform/retries"
@@ -29,7 +29,7 @@ PASSING = (StoreError, OSError, BrokerAway, SourceAway)
 
 def passes(error: BaseException) -> bool:
     """Whether the same work may succeed a little later."""
-    return isinstance(error, PASSING) and not isinstance(error, NotFound | SchemaMismatch)
+    return isinstance(error, PASSING) and not isinstance(error, NotFound | RowsRefused | SchemaMismatch)
 
 
 def retried(retries: Retries) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

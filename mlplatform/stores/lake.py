@@ -111,9 +111,11 @@ class Lake:
         ------
         SchemaMismatch
             if columns or types differ from the stored ones.
+        RowsRefused
+            if a row is outside `partitions`; if a partition has no row, unless `allow_empty`.
         StoreError
-            if a row is outside `partitions`; if a partition has no row, unless `allow_empty`; if other
-            writers hold the lake for longer than `patience`; if the disk refuses. The old rows are intact.
+            if other writers hold the lake for longer than `patience`; if the disk refuses. The old rows are
+            intact.
         """
         self.write_all([Write(table, frame, partitions, evolve, allow_empty)])
         return frame.height
@@ -123,7 +125,7 @@ class Lake:
 
         Raises
         ------
-        SchemaMismatch, StoreError
+        SchemaMismatch, RowsRefused, StoreError
             as `write`; then none of them was done.
         """
         prepared = []

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from mlplatform.errors import NotFound, SchemaMismatch, StoreError
+from mlplatform.errors import NotFound, RowsRefused, SchemaMismatch
 from mlplatform.stores.lake_sql import KEY, Table
 
 
@@ -36,13 +36,13 @@ def check_rows(table: Table, frame: pl.DataFrame, keys: list[str] | None, *, all
             )
         held = set(frame[KEY].unique())
         if outside := sorted(map(str, held - set(keys))):
-            raise StoreError(
+            raise RowsRefused(
                 f"{table}: rows of {_some(outside)} are not among the partitions to write, {_some(keys)}.",
                 hint="Filter the frame to the partitions of this run.",
             )
         empty = [key for key in keys if key not in held] or ([] if keys else ["no partition"])
     if empty and not allow_empty:
-        raise StoreError(
+        raise RowsRefused(
             f"{table}: no rows for {_some(empty)}; at least one is needed.",
             hint="An empty source would erase what is stored; if none is right, say allow_empty=True.",
         )

@@ -127,6 +127,7 @@ class TestChampion:
         assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_slices_and_a_stricter_rule_judge_again_without_training(
     finished: Finished, mlplatform: Zygote, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def stored(done: Finished) -> dict[str, str]:
         return dict(lake.read(CANDIDATES).select("partition_key", "digest").iter_rows())
 
 
+@pytest.mark.slow
 def test_dates_become_candidates_once_and_the_champion_stays(done: Finished, mlplatform: Zygote) -> None:
     before, first = champion(mlplatform, done), stored(done)
     picture = done.project / "drawn.png"

@@ -54,6 +54,7 @@ assert not reached, reached
 """
 
 
+@pytest.mark.slow
 def test_a_real_report_is_quiet_keeps_to_itself_and_sees_the_drift(tmp_path: Path) -> None:
     figures, page = tmp_path / "report.json", tmp_path / "report.html"
     done = subprocess.run(

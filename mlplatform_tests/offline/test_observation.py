@@ -204,6 +204,7 @@ def test_the_sensor_asks_for_no_run_beside_one_that_is_not_over(platform: Platfo
     assert list(request.tags.values())[:2] == ["2025-04-11", "2025-04-12"]
 
 
+@pytest.mark.slow
 def test_what_a_person_promotes_again_is_not_judged_by_what_it_said_before(platform: Platform) -> None:
     with Desk(platform.declared, platform.settings) as desk:
         desk.promote(BAD, **SAID)
@@ -217,6 +218,7 @@ def test_what_a_person_promotes_again_is_not_judged_by_what_it_said_before(platf
     assert present(platform).champion.version == 2
 
 
+@pytest.mark.slow
 def test_slices_and_distributions_of_the_champion_are_told(platform: Platform) -> None:
     with Desk(platform.declared, platform.settings) as desk:
         desk.promote(BAD, **SAID)
@@ -254,6 +256,7 @@ def test_slices_and_distributions_of_the_champion_are_told(platform: Platform) -
     assert rows(platform, "training_profiles").height == 12
 
 
+@pytest.mark.slow
 def test_a_version_whose_training_is_gone_is_judged_all_the_same(
     platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from mlplatform.crosscutting.bus.contract import BrokerAway
 from mlplatform.errors import (
     ConfigurationError,
     NotFound,
+    RowsRefused,
     SchemaMismatch,
     SourceAway,
     SourceError,
@@ -130,7 +131,9 @@ def test_a_store_that_refuses_twice_is_asked_a_third_time(
 
 
 @pytest.mark.parametrize("stage", ["ingestion", "scoring"])
-@pytest.mark.parametrize("error", [NotFound("not there"), SchemaMismatch("other columns")])
+@pytest.mark.parametrize(
+    "error", [NotFound("not there"), RowsRefused("no rows"), SchemaMismatch("other columns")]
+)
 def test_what_stays_wrong_fails_at_once(
     declared: Declared, lake: LakeResource, stage: str, error: Exception
 ) -> None:
@@ -164,7 +167,9 @@ def test_training_has_retries_of_its_own(declared: Declared, lake: LakeResource)
     assert mood.asked == 2
 
 
-@pytest.mark.parametrize(("error", "asked"), [(StoreError("busy"), 3), (SchemaMismatch("other"), 1)])
+@pytest.mark.parametrize(
+    ("error", "asked"), [(StoreError("busy"), 3), (SchemaMismatch("other"), 1), (RowsRefused("none"), 1)]
+)
 def test_the_lake_refuses_what_an_asset_returned(
     declared: Declared, lake: LakeResource, error: Exception, asked: int
 ) -> None:

@@ -138,6 +138,7 @@ def test_a_mistake_is_named_before_anything_runs(
     assert problem.hint
 
 
+@pytest.mark.slow
 def test_a_target_rate_is_trained_out_of_fold_and_watched_for_drift(
     tmp_path: Path, trained: Platform
 ) -> None:
