@@ -43,11 +43,23 @@ _MADE: dict[int | str, dict[str, Any]] = {
     500: {"description": "The page cannot be made"},
     503: {"description": "Too many pages are being made, or it took too long"},
 }
-_LATER = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="3">'
-    "<title>Being made</title>"
-    '<body style="font:16px/1.6 system-ui,sans-serif;max-width:60ch;margin:3rem auto">'
-    "<p>This report is being made, which takes some seconds. The page asks again by itself.</p></body></html>"
+
+
+def _asks_again(title: str, said: str, seconds: int) -> str:
+    """A page that is shown in place of another one until that is there."""
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta http-equiv="refresh" content="{seconds}"><title>{title}</title>'
+        '<body style="font:16px/1.6 system-ui,sans-serif;max-width:60ch;margin:3rem auto">'
+        f"<p>{said} The page asks again by itself.</p></body></html>"
+    )
+
+
+_LATER = _asks_again("Being made", "This report is being made, which takes some seconds.", 3)
+_NOTHING_YET = _asks_again(
+    "Nothing yet",
+    "Monitoring has not looked at this use case yet: it does once the lake has answers and outcomes.",
+    10,
 )
 
 
@@ -71,10 +83,14 @@ def add_pages(app: FastAPI, folder: Path, reports: Reports | None = None) -> Non
         "/status/{use_case}",
         tags=["monitoring"],
         summary="How a use case serves, how right it was, and what was done about it, as a page",
-        responses=_ANSWERS,
+        responses=_ANSWERS
+        | {202: {"description": "Monitoring has not looked at it yet; asks again by itself"}},
         response_class=HTMLResponse,
     )
     def status(use_case: str) -> Response:
+        own = folder / use_case
+        if _NAME.fullmatch(use_case) and own.is_dir() and not (own / STATUS).exists():
+            return HTMLResponse(_NOTHING_YET, 202, _STATUS | {"retry-after": "10"})
         return FileResponse(_path(folder, use_case, STATUS), headers=_STATUS)
 
     @app.get(

@@ -32,6 +32,16 @@ def test_pages_are_listed_and_served_and_load_nothing_from_elsewhere(client: Tes
     assert client.get("/reports/orders/drift-2025-03.json").json() == {}
 
 
+def test_before_the_first_look_of_monitoring_the_page_says_so_and_asks_again(
+    client: TestClient, tmp_path: Path
+) -> None:
+    (tmp_path / "reports" / "parcels").mkdir()
+    answer = client.get("/status/parcels")
+    assert (answer.status_code, answer.headers["retry-after"]) == (202, "10")
+    assert "Monitoring has not looked at this use case yet" in answer.text
+    assert 'http-equiv="refresh"' in answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [
