@@ -132,6 +132,7 @@ class Gate:
             and len(headers) == len(scope["headers"]) <= MOST_HEADERS
             and len(scope["path"]) <= LONGEST_PATH
             and len(scope["query_string"]) <= LONGEST_QUERY
+            and scope["query_string"].isascii()
             and sum(map(len, headers.values())) <= LONGEST_HEADERS
         )
 
@@ -139,6 +140,9 @@ class Gate:
         """Look more closely; the headers that the answer gets."""
         if len(scope["path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
             raise Refusal(414, f"the address is too long; allowed: {LONGEST_PATH} characters.", "header")
+        if not scope["query_string"].isascii():  # RFC 3986; Starlette fails at other bytes where it redirects
+            said = "the query of the address has bytes that are no ASCII."
+            raise Refusal(400, said, "header", hint="Percent-encode them, in UTF-8.")
         raw: Headers = scope["headers"]
         if len(raw) > MOST_HEADERS or sum(len(value) for _, value in raw) > LONGEST_HEADERS:
             raise Refusal(

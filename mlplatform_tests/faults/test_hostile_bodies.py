@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mlplatform.crosscutting.access import Access
@@ -264,6 +264,7 @@ def test_whatever_json_can_say(services: Services, content: object, path: str) -
     | st.sampled_from([b"use_case=", b"a=1&a=1", b"part=train&limit=-1", b"version=%00"]),
     st.sampled_from(["GET", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"]),
 )
+@example("/batch-scores/", "", b"\x80", "GET")
 def test_whatever_an_address_can_say(
     services: Services, start: str, rest: str, query: bytes, method: str
 ) -> None:
