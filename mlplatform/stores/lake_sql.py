@@ -1,8 +1,8 @@
 """Names, statements and schema comparison of the lake.
 
 It must not open a connection or a file: text and values in, text out. Identifiers are checked or quoted,
-values are literals that `literal` makes: at the first bound parameter of a process DuckDB imports pandas
-(is the value its NaT?), which takes half a second and 48 MB of every command that only reads.
+values are literals that `text` and `moment` make: at the first bound parameter of a process DuckDB imports
+pandas (is the value its NaT?), which takes half a second and 48 MB of every command that only reads.
 """
 
 import json
@@ -68,9 +68,9 @@ def text(value: str | Path) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def literal(value: str | datetime) -> str:
-    """Any text, or a time with a zone (to the microsecond), as an SQL literal."""
-    return f"TIMESTAMPTZ {text(value.isoformat())}" if isinstance(value, datetime) else text(value)
+def moment(value: datetime) -> str:
+    """A time with a zone, to the microsecond, as an SQL literal."""
+    return f"TIMESTAMPTZ {text(value.isoformat())}"
 
 
 def attach(lake: str, catalog: Path, data: Path) -> str:
@@ -138,7 +138,7 @@ def _within(moments: Mapping[str, Moments]) -> str:
     terms = []
     for column, bounds in moments.items():
         limits = [
-            f"{quoted(column)} {sign} {literal(bound)}"
+            f"{quoted(column)} {sign} {moment(bound)}"
             for sign, bound in zip((">=", "<="), bounds, strict=True)
             if bound is not None
         ]
